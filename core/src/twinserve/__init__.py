@@ -1,0 +1,1 @@
+"""Twinserve: one registered model, served twice, from the same features."""

@@ -1,0 +1,58 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from twinserve.errors import TransientError
+
+
+@contextmanager
+def atomic_file(target: Path) -> Iterator[Path]:
+    """A path beside `target` to write to; it is synced and renamed to `target` when the block ends well.
+
+    The rename is atomic on POSIX file systems. After an error nothing is left; after a SIGKILL a file
+    `.<name>.*.tmp` may be, which no reader looks at and the next write of the same target removes.
+
+    Raises:
+        TransientError: the disk is full.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    os.close(handle)
+    draft = Path(name)
+    draft.chmod(0o644)
+    try:
+        yield draft
+        _sync(draft)
+        draft.replace(target)
+        _sync(target.parent)
+    except OSError as error:
+        raise _explained(error, target) from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_atomically(target: Path, content: str) -> None:
+    """Replace the text of `target` (UTF-8) in one step."""
+    with atomic_file(target) as draft:
+        draft.write_text(content, encoding="utf-8")
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _explained(error: OSError, target: Path) -> Exception:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return TransientError(f"no space left to write {target}", fix="Free space there and run the command again")
+    return error

@@ -1,0 +1,1 @@
+"""Feast: definitions, point-in-time joins, online reads and materialization."""

@@ -1,0 +1,1 @@
+"""The champion, served in batch and online."""

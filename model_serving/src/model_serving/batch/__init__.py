@@ -1,0 +1,1 @@
+"""Batch scoring: extract features at each row's moment, predict, publish."""

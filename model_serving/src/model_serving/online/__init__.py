@@ -1,0 +1,1 @@
+"""Online scoring: the `/inference` service."""
