@@ -1,0 +1,36 @@
+"""What the rest of the system needs to know of a feature view, as plain values without Feast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class ViewSpec:
+    """One feature view as its definition states it.
+
+    Attributes:
+        join_keys: stored column → Feast type name (`INT64`, `STRING`, …), in the order of the definition.
+        features: stored column → Feast type name, in the order of the definition.
+        path: folder of the view in the offline store, `<path>/day=YYYY-MM-DD/part-0.parquet`.
+        timestamp: name of the event time column; stored as microseconds UTC.
+        created: name of the column with the time at which the row was written at the source, if there is one.
+        ttl: how old a value may be at the moment it is asked for; None for no limit.
+    """
+
+    name: str
+    join_keys: dict[str, str]
+    features: dict[str, str]
+    path: Path
+    timestamp: str
+    created: str | None
+    ttl: timedelta | None
+    tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Every stored column and its Feast type name: keys, features, event time, created."""
+        times = [self.timestamp, *([self.created] if self.created else [])]
+        return {**self.join_keys, **self.features, **dict.fromkeys(times, "UNIX_TIMESTAMP")}
