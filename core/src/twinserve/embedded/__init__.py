@@ -1,0 +1,1 @@
+"""Servers that run from a wheel, for a machine that has none."""

@@ -1,0 +1,75 @@
+"""The feature repo: its Python definitions, read once, as Feast objects and as plain values."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twinserve.errors import BadInput, StepMissing
+from twinserve.features.views import ViewSpec
+from twinserve.settings import Settings
+
+if TYPE_CHECKING:
+    from feast.repo_contents import RepoContents
+
+
+def load_views(settings: Settings) -> list[ViewSpec]:
+    """The feature views of the repo at `settings.feature_repo`, in the order of their names.
+
+    Raises:
+        StepMissing: there is no such folder.
+        BadInput: its Python files can't be imported; names the file and the error.
+    """
+    views = load_definitions(settings).feature_views
+    return [describe_view(view) for view in sorted(views, key=lambda view: view.name)]
+
+
+def load_definitions(settings: Settings) -> RepoContents:
+    """Import the feature repo's Python files and collect the Feast objects in them."""
+    repo = settings.feature_repo
+    if not (repo / "feature_store.yaml").is_file():
+        raise StepMissing(f"no feature_store.yaml in {repo}", fix="Point TWINSERVE_FEATURE_REPO at a feature repo")
+    from feast.repo_operations import parse_repo
+
+    with _imported_from(repo):
+        try:
+            return parse_repo(repo)
+        except Exception as error:
+            raise BadInput(
+                f"the feature repo {repo} can't be read: {type(error).__name__}: {error}", fix="Mend its definitions"
+            ) from error
+
+
+def describe_view(view: Any) -> ViewSpec:
+    """A `feast.FeatureView` as plain values."""
+    source = view.batch_source
+    return ViewSpec(
+        name=view.name,
+        join_keys={column.name: column.dtype.to_value_type().name for column in view.entity_columns},
+        features={column.name: column.dtype.to_value_type().name for column in view.features},
+        path=Path(source.path),
+        timestamp=source.timestamp_field,
+        created=source.created_timestamp_column or None,
+        ttl=view.ttl or None,
+        tags=dict(view.tags),
+    )
+
+
+@contextmanager
+def _imported_from(folder: Path) -> Iterator[None]:
+    """Feast imports definitions by their path relative to the working directory; leave no trace of that."""
+    before, loaded = Path.cwd(), set(sys.modules)
+    os.chdir(folder)
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        os.chdir(before)
+        sys.path.remove(str(folder))
+        for name in set(sys.modules) - loaded:
+            if str(folder) in str(getattr(sys.modules[name], "__file__", "")):
+                del sys.modules[name]

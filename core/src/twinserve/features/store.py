@@ -1,0 +1,104 @@
+"""Opening Feast with our settings, and applying the definitions of the feature repo."""
+
+from __future__ import annotations
+
+import string
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import yaml
+
+from twinserve.errors import BadInput, StepMissing, TransientError
+from twinserve.features.definitions import load_definitions
+from twinserve.settings import Settings
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+
+def open_store(settings: Settings, redis_url: str) -> FeatureStore:
+    """The feature store of `feature_store.yaml`, its `${TWINSERVE_…}` filled in from the settings.
+
+    Raises:
+        BadInput: the file is no valid Feast configuration.
+        TransientError: the registry's database can't be reached.
+    """
+    from feast import FeatureStore
+    from feast.repo_config import RepoConfig
+    from sqlalchemy.exc import OperationalError
+
+    (settings.home / "feast").mkdir(parents=True, exist_ok=True)
+    try:
+        config = RepoConfig(**store_config(settings, redis_url), repo_path=settings.feature_repo)
+        return FeatureStore(config=config)
+    except OperationalError as error:
+        raise TransientError("Feast's registry database can't be reached", fix="Is it up? See TWINSERVE_FEAST_REGISTRY_URL") from error
+    except ValueError as error:
+        raise BadInput(f"{settings.feature_repo / 'feature_store.yaml'}: {error}", fix="See Feast's documentation") from error
+
+
+def store_config(settings: Settings, redis_url: str) -> dict[str, Any]:
+    """`feature_store.yaml` as a mapping, its variables filled in."""
+    file = settings.feature_repo / "feature_store.yaml"
+    if not file.is_file():
+        raise StepMissing(f"no {file}", fix="Point TWINSERVE_FEATURE_REPO at a feature repo")
+    filled = string.Template(file.read_text(encoding="utf-8")).safe_substitute(feast_variables(settings, redis_url))
+    try:
+        content = yaml.safe_load(filled)
+    except yaml.YAMLError as error:
+        raise BadInput(f"{file} is no YAML: {error}", fix="Mend the file") from error
+    if not isinstance(content, dict):
+        raise BadInput(f"{file} holds no mapping", fix="Mend the file")
+    return content
+
+
+def feast_variables(settings: Settings, redis_url: str) -> dict[str, str]:
+    """What `feature_store.yaml` may refer to as `${…}`; export these to use Feast's own command line."""
+    return {
+        "TWINSERVE_FEAST_REGISTRY_URL": settings.feast_registry,
+        "TWINSERVE_FEAST_REDIS": feast_connection_string(redis_url),
+    }
+
+
+def feast_connection_string(redis_url: str) -> str:
+    """A `redis://` or `rediss://` URL in Feast's own form, `host:port,db=0,password=…`.
+
+    Raises:
+        BadInput: another scheme, or a password with a comma, which Feast's form can't express.
+    """
+    url = urlsplit(redis_url)
+    if url.scheme not in ("redis", "rediss") or not url.hostname:
+        raise BadInput("TWINSERVE_REDIS_URL must look like redis://[:password@]host:port/0", fix="Correct it")
+    options = {
+        "db": url.path.strip("/") or "0",
+        "username": unquote(url.username or ""),
+        "password": unquote(url.password or ""),
+        "ssl": "true" if url.scheme == "rediss" else "",
+    }
+    if any("," in value for value in options.values()):
+        raise BadInput("the password in TWINSERVE_REDIS_URL has a comma, which Feast can't take", fix="Change it")
+    given = [f"{name}={value}" for name, value in options.items() if value]
+    return ",".join([f"{url.hostname}:{url.port or 6379}", *given])
+
+
+def apply_definitions(settings: Settings, redis_url: str) -> dict[str, Any]:
+    """Bring the registry in line with the feature repo; what the repo no longer has is removed. Idempotent.
+
+    Returns:
+        Names of entities, feature views and feature services now registered.
+    """
+    import contextlib
+    import io
+
+    from feast.repo_operations import apply_total_with_repo_instance
+
+    contents = load_definitions(settings)
+    store = open_store(settings, redis_url)
+    with contextlib.redirect_stdout(io.StringIO()):  # Feast prints its plan; our standard output ends in JSON
+        apply_total_with_repo_instance(store, store.project, store.registry, contents, skip_source_validation=True)
+    return {
+        "project": store.project,
+        "entities": sorted(e.name for e in store.list_entities() if e.name != "__dummy"),
+        "feature_views": sorted(view.name for view in store.list_feature_views()),
+        "feature_services": sorted(service.name for service in store.list_feature_services()),
+    }
