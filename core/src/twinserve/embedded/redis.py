@@ -11,6 +11,7 @@ import fcntl
 import importlib.util
 import logging
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -19,6 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from twinserve.atomic import write_atomically
 from twinserve.errors import PermanentError, TransientError
@@ -76,7 +79,7 @@ def _running_port(folder: Path) -> int | None:
     if port is None:
         return None
     try:
-        with redis.Redis(port=port, socket_timeout=2) as client:
+        with _client(port) as client:
             home = client.config_get("dir")["dir"]
     except redis.RedisError:
         return None
@@ -113,7 +116,7 @@ def _await_ready(server: subprocess.Popen[bytes], port: int, folder: Path) -> No
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and server.poll() is None:
         try:
-            with redis.Redis(port=port, socket_timeout=1) as client:
+            with _client(port) as client:
                 client.ping()  # refused while the append-only file loads
                 return
         except redis.RedisError:
@@ -125,13 +128,17 @@ def _await_ready(server: subprocess.Popen[bytes], port: int, folder: Path) -> No
     )
 
 
+def _client(port: int) -> redis.Redis:
+    return redis.Redis(port=port, socket_timeout=2, retry=Retry(NoBackoff(), 0))
+
+
 def _stop(folder: Path) -> None:
     port = _running_port(folder)
     if port is None:
         return
-    with redis.Redis(port=port) as client:
+    with _client(port) as client:
         pid = int(client.info("server")["process_id"])
-        client.shutdown(save=False)  # the append-only file has it all
+    os.kill(pid, signal.SIGTERM)  # Redis syncs its append-only file and leaves
     _await_exit(pid)
 
 

@@ -34,3 +34,29 @@ class ViewSpec:
         """Every stored column and its Feast type name: keys, features, event time, created."""
         times = [self.timestamp, *([self.created] if self.created else [])]
         return {**self.join_keys, **self.features, **dict.fromkeys(times, "UNIX_TIMESTAMP")}
+
+
+@dataclass(frozen=True)
+class ServedFeature:
+    """One feature of a feature service: which view it comes from, under which name, and how old it may be."""
+
+    view: str
+    name: str
+    dtype: str
+    ttl_seconds: int | None
+    join_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ServiceSpec:
+    """A feature service as the registry has it.
+
+    Attributes:
+        join_keys: name in the entity rows → Feast type name, sorted by name.
+        features: in the order in which the service lists them.
+    """
+
+    project: str
+    name: str
+    join_keys: dict[str, str]
+    features: tuple[ServedFeature, ...]

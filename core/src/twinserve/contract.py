@@ -1,0 +1,243 @@
+"""What one model version reads and returns: the same document for batch and online.
+
+It travels as `contract.json` with the registered version. Both sides build what they do from it, and refuse the
+model when the feature service no longer fits or the golden rows don't come out.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from twinserve.errors import BadInput, ContractMismatch
+from twinserve.features.views import ServiceSpec
+
+FILE_NAME = "contract.json"
+NUMERIC_TYPES = ("INT32", "INT64", "FLOAT", "DOUBLE", "BOOL")
+KEY_TYPES = ("INT32", "INT64", "STRING")
+Score = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+Handling = Literal["leave_out", "pass_as_nan"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class JoinKey(_Part):
+    """One join key, and its Feast type."""
+
+    name: str
+    dtype: Literal["INT32", "INT64", "STRING"]
+
+
+class FeatureColumn(_Part):
+    """One column of the model's input. Values older than `ttl_seconds` at the moment of asking are stale."""
+
+    view: str
+    name: str
+    dtype: Literal["INT32", "INT64", "FLOAT", "DOUBLE", "BOOL"]
+    ttl_seconds: int | None
+    join_keys: tuple[str, ...]
+
+
+class Output(_Part):
+    """What the score is: `predict_proba` of `positive_class`, or `predict` itself; and which end of it is best."""
+
+    method: Literal["predict_proba", "predict"]
+    target: str
+    meaning: str
+    positive_class: int | str | None = None
+    best: Literal["highest", "lowest"] = "highest"
+
+    @model_validator(mode="after")
+    def _names_its_class(self) -> Self:
+        if (self.method == "predict_proba") != (self.positive_class is not None):
+            raise ValueError("positive_class goes with predict_proba, and only with it")
+        return self
+
+
+class MissingPolicy(_Part):
+    """Per kind of missing feature: is the row left out, or does the model get a NaN?"""
+
+    unknown: Handling = "leave_out"
+    stale: Handling = "leave_out"
+    null: Handling = "leave_out"
+
+
+class Tolerance(_Part):
+    """How far two scores of one input may lie apart, and why they may at all."""
+
+    absolute: float = Field(ge=0)
+    relative: float = Field(ge=0)
+    why: str
+
+    def allows(self, one: float, other: float) -> bool:
+        """Whether two scores count as the same."""
+        return math.isclose(one, other, rel_tol=self.relative, abs_tol=self.absolute)
+
+
+class GoldenRow(_Part):
+    """A model input with the score that it must give. None stands for NaN."""
+
+    features: tuple[float | None, ...]
+    score: float
+
+
+class Contract(_Part):
+    """The whole document."""
+
+    format: Literal[1] = 1
+    project: str
+    feature_service: str
+    join_keys: tuple[JoinKey, ...] = Field(min_length=1)
+    features: tuple[FeatureColumn, ...] = Field(min_length=1)
+    output: Output
+    missing: MissingPolicy = MissingPolicy()
+    tolerance: Tolerance
+    libraries: dict[str, str]
+    golden: tuple[GoldenRow, ...] = ()
+
+    @property
+    def full_feature_names(self) -> bool:
+        """Whether columns are `<view>__<feature>`: they are where two views have a feature of one name."""
+        names = [feature.name for feature in self.features]
+        return len(set(names)) < len(names)
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the model's input columns, in order."""
+        return [f"{f.view}__{f.name}" if self.full_feature_names else f.name for f in self.features]
+
+    @property
+    def views(self) -> list[str]:
+        """The feature views read, each once, in order of first use."""
+        return list(dict.fromkeys(feature.view for feature in self.features))
+
+    def to_json(self) -> str:
+        """The document as it is stored."""
+        return json.dumps(self.model_dump(mode="json"), indent=2, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Contract:
+        """Read a stored document.
+
+        Raises:
+            ContractMismatch: it is damaged, or of a format that this version doesn't know.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "document"
+            raise ContractMismatch(
+                f"{FILE_NAME} can't be used: {where}: {first['msg']}", fix="Register the model again"
+            ) from None
+
+    def differences(self, service: ServiceSpec) -> list[str]:
+        """What in the feature service is not as this contract needs it; empty where all fits."""
+        offered = {(f.view, f.name): f for f in service.features}
+        found = [] if service.project == self.project else [f"project is {service.project}, not {self.project}"]
+        for key in self.join_keys:
+            if service.join_keys.get(key.name) != key.dtype:
+                found.append(f"join key {key.name} is {service.join_keys.get(key.name, 'missing')}, not {key.dtype}")
+        for want in self.features:
+            have = offered.get((want.view, want.name))
+            found += [f"feature {want.view}:{want.name} is missing"] if have is None else _unlike(want, have)
+        return found
+
+    def check_service(self, service: ServiceSpec) -> None:
+        """Refuse a feature service that does not fit.
+
+        Raises:
+            ContractMismatch: says each difference.
+        """
+        if found := self.differences(service):
+            raise ContractMismatch(
+                f"the model does not fit feature service {service.name}: {'; '.join(found)}",
+                fix="Apply the definitions that it was trained with, or train again",
+            )
+
+    def check_golden(self, score: Score) -> None:
+        """Refuse a model that no longer scores its golden rows as it did when it was registered.
+
+        Raises:
+            ContractMismatch: names the first row that differs.
+        """
+        for number, row in enumerate(self.golden):
+            got = float(score(as_matrix([row.features]))[0])
+            if not self.tolerance.allows(got, row.score):
+                raise ContractMismatch(
+                    f"golden row {number} gives {got!r}, not {row.score!r}: the artifact or a library is not the "
+                    f"one it was registered with ({self._library_changes() or 'same library versions'})",
+                    fix="Restore the artifact or the library versions, or train again",
+                )
+
+    def _library_changes(self) -> str:
+        now = library_versions(list(self.libraries))
+        return ", ".join(f"{n} {v} → {now[n]}" for n, v in self.libraries.items() if now[n] != v)
+
+
+def build_contract(
+    service: ServiceSpec,
+    *,
+    output: Output,
+    missing: MissingPolicy,
+    tolerance: Tolerance,
+    libraries: dict[str, str],
+    golden: tuple[GoldenRow, ...],
+) -> Contract:
+    """The contract of a model that reads all features of `service`.
+
+    Raises:
+        BadInput: a key or feature has a type that no model column can take; names it.
+    """
+    bad = [f"{f.view}:{f.name} is {f.dtype}" for f in service.features if f.dtype not in NUMERIC_TYPES]
+    bad += [f"join key {name} is {kind}" for name, kind in service.join_keys.items() if kind not in KEY_TYPES]
+    if bad:
+        raise BadInput(f"feature service {service.name} can't feed a model: {'; '.join(bad)}", fix="Use numbers and booleans, and integer or string keys")
+    return Contract.model_validate(
+        {
+            "project": service.project,
+            "feature_service": service.name,
+            "join_keys": [{"name": name, "dtype": kind} for name, kind in service.join_keys.items()],
+            "features": [vars(feature) for feature in service.features],
+            "output": output,
+            "missing": missing,
+            "tolerance": tolerance,
+            "libraries": libraries,
+            "golden": golden,
+        }
+    )
+
+
+def as_matrix(rows: list[tuple[float | None, ...]]) -> NDArray[np.float64]:
+    """Rows of numbers as a float64 matrix, None as NaN."""
+    return np.array([[np.nan if v is None else v for v in row] for row in rows], dtype=np.float64)
+
+
+def library_versions(names: list[str]) -> dict[str, str]:
+    """Installed versions of these distributions; `absent` for those not installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def _unlike(want: FeatureColumn, have: object) -> list[str]:
+    parts = ("dtype", "ttl_seconds", "join_keys")
+    return [
+        f"{part} of {want.view}:{want.name} is {getattr(have, part)}, not {getattr(want, part)}"
+        for part in parts
+        if getattr(have, part) != getattr(want, part)
+    ]

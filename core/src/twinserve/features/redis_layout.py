@@ -1,0 +1,132 @@
+"""Feast's layout in Redis, without Feast: which key, which field, which bytes.
+
+One hash per entity key. Its name is the serialized entity key (version 3) followed by the project; a feature is
+the field `mmh3("<view>:<feature>")` as four little-endian bytes holding a serialized `feast.types.Value`;
+`_ts:<view>` holds the event time as a `google.protobuf.Timestamp`. Source: "Redis online store format" and
+"entity key serialization" in Feast's specifications, and `feast.infra.key_encoding_utils`; the tests compare
+every function with Feast's own.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+
+import mmh3
+
+Key = int | str | bytes
+Scalar = int | float | bool | str | bytes | None
+
+# feast.types.ValueType numbers, and the struct format of those with a fixed width
+_KEY_TYPES = {"BYTES": 1, "STRING": 2, "INT32": 3, "INT64": 4}
+_KEY_FORMATS = {"INT32": "<i", "INT64": "<q"}
+_STRING = 2
+
+# feast.types.Value field numbers of the scalar kinds
+_BYTES, _TEXT, _INT32, _INT64, _DOUBLE, _FLOAT, _BOOL, _UNIX_TIME, _NULL = 1, 2, 3, 4, 5, 6, 7, 8, 19
+_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
+
+
+def redis_key(project: str, keys: Mapping[str, tuple[str, Key]]) -> bytes:
+    """The name of the hash that holds the features of one entity key.
+
+    Args:
+        keys: join key → (Feast type name, value).
+
+    Raises:
+        ValueError: a type that can't be a key, or an integer out of the type's range.
+    """
+    names = sorted(keys)
+    parts = [struct.pack("<I", len(names))]
+    for name in names:
+        text = name.encode()
+        parts.append(struct.pack("<II", _STRING, len(text)) + text)
+    parts += [_key_value(*keys[name]) for name in names]
+    return b"".join([*parts, project.encode()])
+
+
+def _key_value(kind: str, value: Key) -> bytes:
+    if kind not in _KEY_TYPES:
+        raise ValueError(f"a {kind} can't be a join key")
+    content = value if isinstance(value, bytes) else value.encode() if isinstance(value, str) else _packed(kind, value)
+    return struct.pack("<II", _KEY_TYPES[kind], len(content)) + content
+
+
+def _packed(kind: str, value: int) -> bytes:
+    try:
+        return struct.pack(_KEY_FORMATS[kind], value)
+    except struct.error:
+        raise ValueError(f"{value} is out of the range of {kind}") from None
+
+
+def feature_field(view: str, feature: str) -> bytes:
+    """The hash field of one feature."""
+    return struct.pack("<I", mmh3.hash(f"{view}:{feature}", signed=False))
+
+
+def event_time_field(view: str) -> bytes:
+    """The hash field of a view's event time."""
+    return f"_ts:{view}".encode()
+
+
+def decode_event_time(content: bytes) -> int:
+    """Microseconds since 1970 UTC of a serialized `google.protobuf.Timestamp`, nanoseconds cut off."""
+    seconds = nanos = 0
+    position = 0
+    while position < len(content):
+        tag = content[position]
+        number, position = _varint(content, position + 1)
+        if tag >> 3 == 1:
+            seconds = _signed(number)
+        else:
+            nanos = number
+    return seconds * 1_000_000 + nanos // 1_000
+
+
+def decode_value(content: bytes) -> Scalar:
+    """The Python value of a serialized scalar `feast.types.Value`; None for a null.
+
+    Raises:
+        ValueError: it holds a list, map or another kind that no model column can take.
+    """
+    if not content:
+        return None
+    tag, start = _varint(content, 0)
+    field, wire = tag >> 3, tag & 7
+    if field == _NULL:
+        return None
+    if wire == _VARINT:
+        return _integer(field, _varint(content, start)[0])
+    if wire == _FIXED32 and field == _FLOAT:
+        return float(struct.unpack_from("<f", content, start)[0])
+    if wire == _FIXED64 and field == _DOUBLE:
+        return float(struct.unpack_from("<d", content, start)[0])
+    if wire == _LENGTH and field in (_BYTES, _TEXT):
+        size, start = _varint(content, start)
+        raw = content[start : start + size]
+        return raw if field == _BYTES else raw.decode()
+    raise ValueError(f"a feature value of protobuf field {field} is no scalar")
+
+
+def _integer(field: int, number: int) -> Scalar:
+    if field == _BOOL:
+        return bool(number)
+    if field in (_INT32, _INT64, _UNIX_TIME):
+        return _signed(number)
+    raise ValueError(f"a feature value of protobuf field {field} is no scalar")
+
+
+def _varint(content: bytes, position: int) -> tuple[int, int]:
+    """A base-128 number at `position`, and the position behind it."""
+    number = shift = 0
+    while True:
+        byte = content[position]
+        position += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:  # noqa: PLR2004 - no further byte follows
+            return number, position
+        shift += 7
+
+
+def _signed(number: int) -> int:
+    return number - (1 << 64) if number >= 1 << 63 else number

@@ -1,0 +1,49 @@
+"""A feature service, as the registry knows it, in plain values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twinserve.errors import StepMissing, TransientError
+from twinserve.features.views import ServedFeature, ServiceSpec
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+
+def describe_service(store: FeatureStore, name: str) -> ServiceSpec:
+    """Look a feature service up in the registry.
+
+    Raises:
+        StepMissing: it, or a feature view that it names, is not registered.
+        TransientError: the registry's database can't be reached.
+    """
+    from feast.errors import FeastObjectNotFoundException
+    from sqlalchemy.exc import OperationalError
+
+    try:
+        service = store.get_feature_service(name)
+        features = [f for part in service.feature_view_projections for f in _served(store, part)]
+        keys = {k: t for part in service.feature_view_projections for k, t in _join_keys(store, part).items()}
+    except FeastObjectNotFoundException as error:
+        fix = "Run `data-pipeline apply`, and compare the name with the feature repo"
+        raise StepMissing(f"feature service {name!r} is not in the registry: {error}", fix=fix) from error
+    except OperationalError as error:
+        raise TransientError("Feast's registry database can't be reached", fix="Is it up?") from error
+    return ServiceSpec(store.project, name, dict(sorted(keys.items())), tuple(features))
+
+
+def _served(store: FeatureStore, projection: Any) -> list[ServedFeature]:
+    view = store.get_feature_view(projection.name)
+    ttl = int(view.ttl.total_seconds()) if view.ttl else None
+    keys = tuple(_join_keys(store, projection))
+    return [
+        ServedFeature(projection.name_to_use(), f.name, f.dtype.to_value_type().name, ttl, keys)
+        for f in projection.features
+    ]
+
+
+def _join_keys(store: FeatureStore, projection: Any) -> dict[str, str]:
+    view = store.get_feature_view(projection.name)
+    renamed = projection.join_key_map
+    return {renamed.get(c.name, c.name): c.dtype.to_value_type().name for c in view.entity_columns}
