@@ -32,7 +32,7 @@ def run_app(app: typer.Typer) -> NoReturn:
     sys.exit(_exit_code(lambda: app(standalone_mode=False)))
 
 
-def _exit_code(run: Callable[[], Any]) -> int:
+def _exit_code(run: Callable[[], Any]) -> int:  # noqa: PLR0911 - one line per way to end
     import click
 
     try:

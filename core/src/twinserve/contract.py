@@ -143,9 +143,12 @@ class Contract(_Part):
         """What in the feature service is not as this contract needs it; empty where all fits."""
         offered = {(f.view, f.name): f for f in service.features}
         found = [] if service.project == self.project else [f"project is {service.project}, not {self.project}"]
-        for key in self.join_keys:
-            if service.join_keys.get(key.name) != key.dtype:
-                found.append(f"join key {key.name} is {service.join_keys.get(key.name, 'missing')}, not {key.dtype}")
+        offered_keys = {key.name: service.join_keys.get(key.name, "missing") for key in self.join_keys}
+        found += [
+            f"join key {key.name} is {offered_keys[key.name]}, not {key.dtype}"
+            for key in self.join_keys
+            if offered_keys[key.name] != key.dtype
+        ]
         for want in self.features:
             have = offered.get((want.view, want.name))
             found += [f"feature {want.view}:{want.name} is missing"] if have is None else _unlike(want, have)
@@ -200,7 +203,10 @@ def build_contract(
     bad = [f"{f.view}:{f.name} is {f.dtype}" for f in service.features if f.dtype not in NUMERIC_TYPES]
     bad += [f"join key {name} is {kind}" for name, kind in service.join_keys.items() if kind not in KEY_TYPES]
     if bad:
-        raise BadInput(f"feature service {service.name} can't feed a model: {'; '.join(bad)}", fix="Use numbers and booleans, and integer or string keys")
+        raise BadInput(
+            f"feature service {service.name} can't feed a model: {'; '.join(bad)}",
+            fix="Use numbers and booleans, and integer or string keys",
+        )
     return Contract.model_validate(
         {
             "project": service.project,

@@ -1,11 +1,11 @@
 """Every way a command can fail, and the exit code that tells a scheduler whether to try again.
 
-    TwinserveError
-    ├── PermanentError      the same call will fail again: fix the input, the configuration or the order of steps
-    │   ├── BadInput            a file, row or argument that the user gave
-    │   ├── StepMissing         a step was run before the one that it needs
-    │   └── ContractMismatch    a model and its features do not fit together
-    └── TransientError      a server or a disk is not there just now: the same call may succeed later
+TwinserveError
+├── PermanentError      the same call will fail again: fix the input, the configuration or the order of steps
+│   ├── BadInput            a file, row or argument that the user gave
+│   ├── StepMissing         a step was run before the one that it needs
+│   └── ContractMismatch    a model and its features do not fit together
+└── TransientError      a server or a disk is not there just now: the same call may succeed later
 """
 
 from __future__ import annotations

@@ -8,7 +8,17 @@ import sys
 from datetime import UTC, datetime
 
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_CHATTY = ("alembic", "mlflow", "feast", "matplotlib", "httpx", "httpcore", "urllib3", "fsspec", "sqlalchemy.engine")
+_CHATTY = (
+    "alembic",
+    "mlflow",
+    "feast",
+    "matplotlib",
+    "httpx",
+    "httpcore",
+    "urllib3",
+    "fsspec",
+    "sqlalchemy.engine",
+)
 
 
 class JsonLines(logging.Formatter):

@@ -46,14 +46,16 @@ def cell_status(
     limits = np.array([_micros(feature.ttl_seconds) for feature in contract.features], dtype=np.int64)
     status = np.where(np.isnan(values), Status.NULL, Status.PRESENT)
     status = np.where(age > limits, Status.STALE, status)
-    return np.where(event_times == NO_EVENT, Status.UNKNOWN, status).astype(np.int8)
+    known: NDArray[np.int8] = np.where(event_times == NO_EVENT, Status.UNKNOWN, status).astype(np.int8)
+    return known
 
 
 def row_reason(policy: MissingPolicy, status: NDArray[np.int8]) -> NDArray[np.int8]:
     """The `Status` for which each row is left out, `PRESENT` for rows that are scored; (rows,)."""
     tolerated = [kind for kind, reason in REASONS.items() if getattr(policy, reason) == "pass_as_nan"]
     counted = np.where(np.isin(status, tolerated), Status.PRESENT, status)
-    return counted.max(axis=1, initial=Status.PRESENT).astype(np.int8)
+    reasons: NDArray[np.int8] = counted.max(axis=1, initial=Status.PRESENT).astype(np.int8)
+    return reasons
 
 
 def model_input(values: Matrix, status: NDArray[np.int8]) -> Matrix:

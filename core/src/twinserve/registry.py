@@ -79,7 +79,10 @@ class Registry:
         with _explained("registering"):
             model = _log_model(estimator, contract, run_id)
             self._ensure_model()
-            tags = {DIGEST_TAG: _digest(_download(model.model_uri)), "feature_service": contract.feature_service}
+            tags = {
+                DIGEST_TAG: _digest(_download(model.model_uri)),
+                "feature_service": contract.feature_service,
+            }
             created = self._client.create_model_version(
                 self.name, model.model_uri, run_id=run_id, tags=tags, model_id=model.model_id
             )
@@ -137,7 +140,7 @@ class Registry:
         """One version, checked; errors as `load_champion`."""
         with _explained(f"loading {self.name} version {version}"):
             stored = self._client.get_model_version(self.name, version)
-            folder = _download(self._client.get_model_version_download_uri(self.name, version), stored.source)
+            folder = _download(self._client.get_model_version_download_uri(self.name, version))
         wanted = stored.tags.get(DIGEST_TAG)
         if wanted and _digest(folder) != wanted:
             raise ContractMismatch(
@@ -162,12 +165,16 @@ class Registry:
 def prepare_mlflow(settings: Settings) -> None:
     """Point MLflow at the settings' server, or make the embedded SQLite store ready."""
     import mlflow
-    from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR, MLFLOW_HTTP_REQUEST_MAX_RETRIES
+    from mlflow.environment_variables import (
+        MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR,
+        MLFLOW_HTTP_REQUEST_MAX_RETRIES,
+    )
 
     if settings.mlflow_uri is None:
         settings.mlflow_artifacts.mkdir(parents=True, exist_ok=True)
-    MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(2)  # the default waits minutes; a scheduler retries better than a client
-    MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)
+    # MLflow's default waits minutes; a scheduler retries better than a client
+    MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(2)  # type: ignore[no-untyped-call]
+    MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)  # type: ignore[no-untyped-call]
     mlflow.set_tracking_uri(settings.mlflow_tracking)
     mlflow.set_registry_uri(settings.mlflow_tracking)
 
@@ -213,16 +220,10 @@ def _types_in(estimator: Any) -> list[str]:
     return list(get_untrusted_types(data=dumps(estimator)))
 
 
-def _download(*uris: str) -> Path:
+def _download(uri: str) -> Path:
     from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
 
-    for uri in uris[:-1]:
-        try:
-            return Path(download_artifacts(artifact_uri=uri))
-        except MlflowException:
-            logger.debug("not at %s", uri, exc_info=True)
-    return Path(download_artifacts(artifact_uri=uris[-1]))
+    return Path(download_artifacts(artifact_uri=uri))
 
 
 def _digest(folder: Path) -> str:
@@ -241,7 +242,8 @@ def _scorer(folder: Path, contract: Contract) -> Score:
         estimator = mlflow.sklearn.load_model(str(folder))
     except Exception as error:
         raise ContractMismatch(
-            f"the artifact in {folder} can't be loaded: {type(error).__name__}: {error}", fix="Restore it, or train again"
+            f"the artifact in {folder} can't be loaded: {type(error).__name__}: {error}",
+            fix="Restore it, or train again",
         ) from error
     return estimator_score(estimator, contract)
 
@@ -255,12 +257,16 @@ def estimator_score(estimator: Any, contract: Contract) -> Score:
     output = contract.output
     method = getattr(estimator, output.method, None)
     if method is None:
-        raise ContractMismatch(f"{type(estimator).__name__} has no {output.method}", fix="Correct `output` in params.yaml")
+        raise ContractMismatch(
+            f"{type(estimator).__name__} has no {output.method}", fix="Correct `output` in params.yaml"
+        )
     if output.method == "predict":
         return lambda rows: _as_scores(method(rows))
     classes = list(estimator.classes_)
     if output.positive_class not in classes:
-        raise ContractMismatch(f"the model knows the classes {classes}, not {output.positive_class!r}", fix="Train again")
+        raise ContractMismatch(
+            f"the model knows the classes {classes}, not {output.positive_class!r}", fix="Train again"
+        )
     column = classes.index(output.positive_class)
     return lambda rows: _as_scores(method(rows)[:, column])
 
@@ -279,7 +285,9 @@ def _explained(doing: str) -> Iterator[None]:
     try:
         yield
     except (OperationalError, RequestException, ConnectionError) as error:
-        raise TransientError(f"MLflow can't be reached while {doing}", fix="Is it up? See TWINSERVE_MLFLOW_URI") from error
+        raise TransientError(
+            f"MLflow can't be reached while {doing}", fix="Is it up? See TWINSERVE_MLFLOW_URI"
+        ) from error
     except OSError as error:
         raise PermanentError(f"{doing}: {error}", fix="Restore the artifact, or train again") from error
     except MlflowException as error:

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import redis
@@ -145,10 +145,8 @@ def _stop(folder: Path) -> None:
 def _await_exit(pid: int) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        try:
+        with suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)  # reaps it, if it was our child
-        except ChildProcessError:
-            pass
         if not Path(f"/proc/{pid}").exists():
             return
         time.sleep(0.01)

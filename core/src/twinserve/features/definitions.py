@@ -40,7 +40,8 @@ def load_definitions(settings: Settings) -> RepoContents:
             return parse_repo(repo)
         except Exception as error:
             raise BadInput(
-                f"the feature repo {repo} can't be read: {type(error).__name__}: {error}", fix="Mend its definitions"
+                f"the feature repo {repo} can't be read: {type(error).__name__}: {error}",
+                fix="Mend its definitions",
             ) from error
 
 

@@ -47,7 +47,12 @@ class AsofRetrievalJob(RetrievalJob):  # type: ignore[misc]
         full_names: bool = False,
         metadata: RetrievalMetadata | None = None,
     ) -> None:
-        self._query, self._on_demand, self._full_names, self._metadata = query, on_demand or [], full_names, metadata
+        self._query, self._on_demand, self._full_names, self._metadata = (
+            query,
+            on_demand or [],
+            full_names,
+            metadata,
+        )
 
     def write_parquet(self, target: Path, *, event_times: bool = False) -> int:
         """Stream the rows to a Parquet file that appears whole; returns their number.
@@ -66,14 +71,18 @@ class AsofRetrievalJob(RetrievalJob):  # type: ignore[misc]
             return connection.sql(sql).to_arrow_table()
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
-        return self._to_arrow_internal(timeout).to_pandas()
+        frame: pd.DataFrame = self._to_arrow_internal(timeout).to_pandas()
+        return frame
 
     def to_sql(self) -> str:
         """The query, as DuckDB runs it over its registered entity rows."""
         return self._query.sql(event_times=False)
 
     def persist(
-        self, storage: SavedDatasetStorage, allow_overwrite: bool = False, timeout: int | None = None  # noqa: ARG002
+        self,
+        storage: SavedDatasetStorage,
+        allow_overwrite: bool = False,
+        timeout: int | None = None,  # noqa: ARG002
     ) -> None:
         """Write the rows where a saved dataset points; refuses an existing file unless told."""
         target = Path(storage.to_data_source().path)
@@ -137,7 +146,9 @@ class AsofOfflineStore(OfflineStore):  # type: ignore[misc]
             StepMissing: a view's folder has no data yet.
         """
         if entity_df is None or unsupported:
-            raise BadInput("features are read for entity rows only", fix="Pass entity_df, without start_date or end_date")
+            raise BadInput(
+                "features are read for entity rows only", fix="Pass entity_df, without start_date or end_date"
+            )
         entities, relation, columns, timestamp = _entity_relation(entity_df)
         views = [joined_view(view, feature_refs, full_feature_names) for view in feature_views]
         _refuse_bad_columns(columns, views)
@@ -220,7 +231,10 @@ def source_relation(source: FileSource) -> str:
     path = Path(source.path)
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*.parquet") if not p.name.startswith("."))
     if not files:
-        raise StepMissing(f"no features in {path}", fix="Run the DAG db_to_offline_store, or `data-pipeline ingest` and the two steps after it")
+        raise StepMissing(
+            f"no features in {path}",
+            fix="Run the DAG db_to_offline_store, or `data-pipeline ingest` and the two steps after it",
+        )
     return parquet_relation([str(file) for file in files])
 
 
@@ -235,14 +249,17 @@ def _entity_relation(rows: EntityRows) -> tuple[pa.Table | None, str, list[str],
     with duck() as connection:
         described = connection.execute(f"DESCRIBE SELECT * EXCLUDE ({ROW}) FROM {relation}").fetchall()
     kinds = {str(name): str(kind) for name, kind, *_ in described}
-    dtypes = {name: np.dtype("datetime64[us]" if kind.startswith("TIMESTAMP") else object) for name, kind in kinds.items()}
+    dtypes = {
+        name: np.dtype("datetime64[us]" if kind.startswith("TIMESTAMP") else object) for name, kind in kinds.items()
+    }
     return None, relation, list(kinds), infer_event_timestamp_from_entity_df(dtypes)
 
 
 def _numbered(path_or_query: str) -> str:
     if path_or_query.endswith(".parquet"):
         name = path_or_query.replace("'", "''")
-        return f"(SELECT * EXCLUDE (file_row_number), file_row_number AS {ROW} FROM read_parquet('{name}', file_row_number = true))"
+        numbered = f"read_parquet('{name}', file_row_number = true)"
+        return f"(SELECT * EXCLUDE (file_row_number), file_row_number AS {ROW} FROM {numbered})"
     return f"(SELECT *, row_number() OVER () AS {ROW} FROM ({path_or_query}))"
 
 
@@ -256,5 +273,8 @@ def _refuse_bad_columns(columns: list[str], views: list[JoinedView]) -> None:
 
 def _between(column: str, start: datetime | None, end: datetime | None) -> str:
     at = f"CAST({quoted(column)} AS TIMESTAMPTZ)"
-    bounds = [f"{at} >= '{start.isoformat()}'" if start else "", f"{at} <= '{end.isoformat()}'" if end else ""]
+    bounds = [
+        f"{at} >= '{start.isoformat()}'" if start else "",
+        f"{at} <= '{end.isoformat()}'" if end else "",
+    ]
     return " AND ".join(bound for bound in bounds if bound) or "true"

@@ -65,17 +65,22 @@ def join_sql(
     parts = [f"entity AS ({asked})", *(f"v{i} AS ({_candidates(view)})" for i, view in enumerate(views))]
     chosen = [f"entity.{quoted(column)}" for column in columns]
     for i, view in enumerate(views):
-        chosen += [f"CASE WHEN {_fresh(i, view)} THEN v{i}.f{j} END AS {quoted(name)}" for j, name in enumerate(view.features)]
+        chosen += [
+            f"CASE WHEN {_fresh(i, view)} THEN v{i}.f{j} END AS {quoted(name)}" for j, name in enumerate(view.features)
+        ]
         if event_times:
             chosen.append(f"make_timestamptz(v{i}.{AT}) AS {quoted(view.name + EVENT_TIME_SUFFIX)}")
     joins = [f"ASOF LEFT JOIN v{i} ON {_condition(i, view)}" for i, view in enumerate(views)]
-    return (
-        f"WITH {', '.join(parts)} SELECT {', '.join(chosen)} FROM entity {' '.join(joins)} ORDER BY entity.{ROW}"
-    )
+    return f"WITH {', '.join(parts)} SELECT {', '.join(chosen)} FROM entity {' '.join(joins)} ORDER BY entity.{ROW}"
 
 
 def latest_sql(
-    relation: str, keys: dict[str, str], features: dict[str, str], timestamp: str, created: str | None, where: str
+    relation: str,
+    keys: dict[str, str],
+    features: dict[str, str],
+    timestamp: str,
+    created: str | None,
+    where: str,
 ) -> str:
     """SQL that gives the latest row of each key: keys, features, event time and created, typed as Feast declares.
 

@@ -8,9 +8,7 @@ from feast.data_format import ParquetFormat
 from twinserve.settings import load_settings
 
 
-def offline_source(
-    name: str, *, timestamp: str = "event_timestamp", created: str | None = "created"
-) -> FileSource:
+def offline_source(name: str, *, timestamp: str = "event_timestamp", created: str | None = "created") -> FileSource:
     """The offline store's folder `name` as a Feast source, for use in a feature repo.
 
     Args:

@@ -32,9 +32,13 @@ def open_store(settings: Settings, redis_url: str) -> FeatureStore:
         config = RepoConfig(**store_config(settings, redis_url), repo_path=settings.feature_repo)
         return FeatureStore(config=config)
     except OperationalError as error:
-        raise TransientError("Feast's registry database can't be reached", fix="Is it up? See TWINSERVE_FEAST_REGISTRY_URL") from error
+        raise TransientError(
+            "Feast's registry database can't be reached", fix="Is it up? See TWINSERVE_FEAST_REGISTRY_URL"
+        ) from error
     except ValueError as error:
-        raise BadInput(f"{settings.feature_repo / 'feature_store.yaml'}: {error}", fix="See Feast's documentation") from error
+        raise BadInput(
+            f"{settings.feature_repo / 'feature_store.yaml'}: {error}", fix="See Feast's documentation"
+        ) from error
 
 
 def store_config(settings: Settings, redis_url: str) -> dict[str, Any]:

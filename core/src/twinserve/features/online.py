@@ -1,0 +1,91 @@
+"""Reading features from Feast's Redis layout in one round trip, without Feast on the path."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from twinserve.contract import Contract
+from twinserve.errors import PermanentError, TransientError
+from twinserve.features.redis_layout import (
+    Key,
+    decode_event_time,
+    decode_value,
+    event_time_field,
+    feature_field,
+    redis_key,
+)
+from twinserve.missing import NO_EVENT
+
+
+@dataclass(frozen=True)
+class OnlineRows:
+    """What the online store holds for a list of keys.
+
+    Attributes:
+        values: (keys, features) float64, NaN where there is no value.
+        event_times: (keys, features) µs since 1970 UTC, `twinserve.missing.NO_EVENT` where the view has no row.
+    """
+
+    values: NDArray[np.float64]
+    event_times: NDArray[np.int64]
+
+
+class OnlineReader:
+    """A read plan made once from a contract: which hash fields, in which order, decoded into which columns.
+
+    Raises:
+        PermanentError: the contract has several join keys; one candidate list can't name them.
+    """
+
+    def __init__(self, contract: Contract, client: Redis) -> None:
+        if len(contract.join_keys) != 1:
+            names = ", ".join(key.name for key in contract.join_keys)
+            raise PermanentError(
+                f"online serving takes one join key; the contract has {names}", fix="Serve it in batch"
+            )
+        self._client = client
+        self._project = contract.project
+        self._key = contract.join_keys[0]
+        views = contract.views
+        self._fields = [
+            *(feature_field(feature.view, feature.name) for feature in contract.features),
+            *(event_time_field(view) for view in views),
+        ]
+        self._width = len(contract.features)
+        self._view_of = [views.index(feature.view) for feature in contract.features]
+
+    async def read(self, keys: Sequence[Key]) -> OnlineRows:
+        """All features of all keys, in one pipelined round trip.
+
+        Raises:
+            TransientError: Redis does not answer in time, or refuses.
+            ValueError: a key out of the range of its type.
+        """
+        names = [redis_key(self._project, {self._key.name: (self._key.dtype, key)}) for key in keys]
+        try:
+            async with self._client.pipeline(transaction=False) as pipeline:
+                for name in names:
+                    pipeline.execute_command("HMGET", name, *self._fields)
+                replies = await pipeline.execute()
+        except (RedisError, OSError, TimeoutError) as error:
+            raise TransientError(f"Redis does not answer: {type(error).__name__}", fix="Try again") from error
+        return self._decoded(replies)
+
+    def _decoded(self, replies: list[list[bytes | None]]) -> OnlineRows:
+        values = np.full((len(replies), self._width), np.nan)
+        times = np.full((len(replies), self._width), NO_EVENT, dtype=np.int64)
+        for row, reply in enumerate(replies):
+            seen = [NO_EVENT if raw is None else decode_event_time(raw) for raw in reply[self._width :]]
+            for column, view in enumerate(self._view_of):
+                times[row, column] = seen[view]
+                raw = reply[column]
+                value = None if raw is None else decode_value(raw)
+                if value is not None:
+                    values[row, column] = value
+        return OnlineRows(values, times)
