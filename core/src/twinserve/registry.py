@@ -76,7 +76,7 @@ class Registry:
         Raises:
             ContractMismatch: what was stored does not reproduce the golden rows when it is loaded again.
         """
-        with _explained("registering"):
+        with mlflow_errors("registering"):
             model = _log_model(estimator, contract, run_id)
             self._ensure_model()
             tags = {
@@ -93,13 +93,19 @@ class Registry:
         """The version that serves, if there is one."""
         from mlflow.exceptions import MlflowException
 
-        with _explained("asking for the champion"):
+        with mlflow_errors("asking for the champion"):
             try:
                 return str(self._client.get_model_version_by_alias(self.name, CHAMPION).version)
             except MlflowException as error:
                 if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                     return None
                 raise
+
+    def version_of_run(self, run_id: str) -> str | None:
+        """The version that a training run registered; None if it has registered none, or none that still exists."""
+        with mlflow_errors("asking for the versions of a run"):
+            found = self._client.search_model_versions(f"name = '{self.name}' and run_id = '{run_id}'")
+        return max((str(version.version) for version in found), key=int, default=None)
 
     def promote(self, version: str, *, who: str, why: str) -> AliasMove | None:
         """Make `version` the champion and write the move to the journal; None if it already is.
@@ -111,7 +117,7 @@ class Registry:
             return None
         move = AliasMove(datetime.now(UTC).isoformat(timespec="microseconds"), who, current, version, why[:2000])
         key = f"{JOURNAL_PREFIX}{move.at.replace('+00:00', 'Z')}.{uuid.uuid4().hex[:8]}"
-        with _explained("moving the alias"):
+        with mlflow_errors("moving the alias"):
             self._client.set_registered_model_tag(self.name, key, json.dumps(asdict(move)))
             self._client.set_registered_model_alias(self.name, CHAMPION, version)
         logger.info("champion of %s: version %s → %s (%s)", self.name, current, version, why)
@@ -119,7 +125,7 @@ class Registry:
 
     def journal(self) -> list[AliasMove]:
         """Every move of the alias, oldest first."""
-        with _explained("reading the journal"):
+        with mlflow_errors("reading the journal"):
             tags = self._client.get_registered_model(self.name).tags
         return [AliasMove(**json.loads(tags[key])) for key in sorted(tags) if key.startswith(JOURNAL_PREFIX)]
 
@@ -138,7 +144,7 @@ class Registry:
 
     def load_version(self, version: str) -> ServedModel:
         """One version, checked; errors as `load_champion`."""
-        with _explained(f"loading {self.name} version {version}"):
+        with mlflow_errors(f"loading {self.name} version {version}"):
             stored = self._client.get_model_version(self.name, version)
             folder = _download(self._client.get_model_version_download_uri(self.name, version))
         wanted = stored.tags.get(DIGEST_TAG)
@@ -276,8 +282,13 @@ def _as_scores(scores: Any) -> NDArray[np.float64]:
 
 
 @contextmanager
-def _explained(doing: str) -> Iterator[None]:
-    """MLflow's many exceptions as ours: what can't be reached is transient, what is refused is not."""
+def mlflow_errors(doing: str) -> Iterator[None]:
+    """MLflow's many exceptions as ours: what can't be reached is transient, what is refused is not.
+
+    Raises:
+        TransientError: MLflow, or the database behind it, can't be reached or fails.
+        PermanentError: MLflow refuses the request, or a file of an artifact can't be used.
+    """
     from mlflow.exceptions import MlflowException
     from requests.exceptions import RequestException
     from sqlalchemy.exc import OperationalError
