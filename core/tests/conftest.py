@@ -1,0 +1,89 @@
+"""A home of its own for every test, one real Redis for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import redis
+
+from twinserve.embedded.redis import leased_redis
+from twinserve.settings import Settings, load_settings
+
+REPO_YAML = """\
+project: shop
+provider: local
+registry: {registry_type: sql, path: "${TWINSERVE_FEAST_REGISTRY_URL}", cache_ttl_seconds: 0}
+offline_store: {type: twinserve.features.offline.AsofOfflineStore}
+online_store: {type: redis, connection_string: "${TWINSERVE_FEAST_REDIS}"}
+entity_key_serialization_version: 3
+"""
+
+DEFINITIONS = """\
+from datetime import timedelta
+from feast import Entity, FeatureService, FeatureView, Field, ValueType
+from feast.types import Bool, Float32, Float64, Int32, Int64, String, UnixTimestamp
+from twinserve.features.sources import offline_source
+
+store = Entity(name="store", join_keys=["store_id"], value_type=ValueType.INT64)
+sales = FeatureView(
+    name="sales", entities=[store], ttl={ttl}, source=offline_source("sales"),
+    schema=[Field(name="store_id", dtype=Int64), Field(name="revenue", dtype=Float32), Field(name="visits", dtype=Int64),
+            Field(name="open", dtype=Bool)],
+)
+service = FeatureService(name="store_ranking", features=[sales])
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings whose home and feature repo lie in the test's own folder."""
+    monkeypatch.setenv("TWINSERVE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TWINSERVE_FEATURE_REPO", str(tmp_path / "repo"))
+    return load_settings()
+
+
+@pytest.fixture(scope="session")
+def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with leased_redis(load_settings(home=tmp_path_factory.mktemp("redis"))) as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(shared_redis: str) -> str:
+    """An empty Redis."""
+    with redis.Redis.from_url(shared_redis) as client:
+        client.flushall()
+    return shared_redis
+
+
+@pytest.fixture
+def feature_repo(settings: Settings) -> Callable[..., Path]:
+    """Writes a feature repo with one view `sales` of integer key `store_id`."""
+
+    def write(ttl: timedelta = timedelta(days=2), definitions: str = DEFINITIONS, config: str = REPO_YAML) -> Path:
+        settings.feature_repo.mkdir(parents=True, exist_ok=True)
+        (settings.feature_repo / "feature_store.yaml").write_text(config)
+        text = definitions.replace("{ttl}", f"timedelta(seconds={ttl.total_seconds()})")
+        (settings.feature_repo / "definitions.py").write_text(text)
+        return settings.feature_repo
+
+    return write
+
+
+@pytest.fixture
+def write_sales(settings: Settings) -> Callable[[pd.DataFrame], Path]:
+    """Writes rows of `sales` to the offline store, one file a day."""
+
+    def write(rows: pd.DataFrame) -> Path:
+        folder = settings.offline_store / "sales"
+        for day, part in rows.groupby(rows["event_timestamp"].dt.strftime("%Y-%m-%d")):
+            target = folder / f"day={day}" / "part-0.parquet"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part.to_parquet(target, index=False)
+        return folder
+
+    return write

@@ -1,0 +1,141 @@
+"""The join against brute force: ties, duplicates, nulls, TTL edges, time zones."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twinserve.errors import BadInput
+from twinserve.features.duck import duck
+from twinserve.features.point_in_time import ROW, JoinedView, join_sql, latest_sql
+
+START = datetime(2024, 3, 30, tzinfo=timezone.utc)  # the night in which Europe changes its clocks follows
+ZONES = [timezone.utc, timezone(timedelta(hours=5, minutes=45)), timezone(timedelta(hours=-8)), "Europe/Berlin"]
+TTL = timedelta(hours=6)
+KEYS = st.one_of(st.none(), st.integers(1, 3))
+HOURS = st.integers(0, 20)  # few moments and few keys: ties and duplicates are the rule
+VALUES = st.one_of(st.none(), st.floats(-5, 5, width=32))
+
+feature_rows = st.lists(st.tuples(KEYS, HOURS, st.one_of(st.none(), st.integers(0, 3)), VALUES, VALUES), max_size=25)
+entity_rows = st.lists(st.tuples(KEYS, HOURS, st.integers(-1, 1)), min_size=1, max_size=25)
+
+
+def at(hour: int, microseconds: int = 0) -> datetime:
+    return START + timedelta(hours=hour, microseconds=microseconds)
+
+
+def brute_force(features: list[Any], key: int | None, asked: datetime, ttl: timedelta | None) -> tuple[Any, ...]:
+    """(a, b, event time or None) of the row that counts, by trying every row."""
+    seen = [row for row in features if key is not None and row[0] == key and at(row[1]) <= asked]
+    if not seen:
+        return (None, None, None)
+
+    def rank(row: Any) -> tuple[Any, ...]:
+        lowest = -1e9
+        return (row[1], -1 if row[2] is None else row[2], *(lowest if v is None else v for v in row[3:]))
+
+    best = max(seen, key=rank)
+    fresh = ttl is None or asked - at(best[1]) <= ttl
+    return (*(best[3:] if fresh else (None, None)), at(best[1]))
+
+
+def joined(features: list[Any], entities: list[Any], zone: Any, ttl: timedelta | None) -> list[tuple[Any, ...]]:
+    stored = pa.table(
+        {
+            "id": pa.array([row[0] for row in features], pa.int64()),
+            "ts": pa.array([at(row[1]) for row in features], pa.timestamp("us", tz="UTC")),
+            "made": pa.array(
+                [None if row[2] is None else at(row[1] + row[2]) for row in features], pa.timestamp("us", tz="UTC")
+            ),
+            "a": pa.array([row[3] for row in features], pa.float32()),
+            "b": pa.array([row[4] for row in features], pa.float64()),
+        }
+    )
+    moments = pd.Series([at(hour, edge) for _, hour, edge in entities]).dt.tz_convert(zone)
+    asked = pa.table({"id": pa.array([row[0] for row in entities], pa.int64()), "event_timestamp": pa.array(moments)})
+    asked = asked.append_column(ROW, pa.array(np.arange(asked.num_rows)))
+    view = JoinedView(
+        "v", "stored", {"id": ("id", "INT64")}, {"a": ("a", "FLOAT"), "b": ("b", "DOUBLE")}, "ts", "made", ttl
+    )
+    with duck() as connection:
+        connection.register("stored", stored)
+        connection.register("asked", asked)
+        sql = join_sql("asked", ["id", "event_timestamp"], "event_timestamp", [view], event_times=True)
+        return connection.execute(sql).fetchall()
+
+
+@settings(max_examples=150, deadline=None)
+@given(feature_rows, entity_rows, st.sampled_from(ZONES), st.sampled_from([None, TTL, timedelta(microseconds=1)]))
+def test_join_equals_brute_force(features: list[Any], entities: list[Any], zone: Any, ttl: timedelta | None) -> None:
+    result = joined(features, entities, zone, ttl)
+    assert [row[0] for row in result] == [key for key, _, _ in entities], "every entity row, in order"
+    expected = [brute_force(features, key, at(hour, edge), ttl) for key, hour, edge in entities]
+    assert [(a, b, made) for _, _, a, b, made in result] == expected
+
+
+@pytest.mark.parametrize(("edge", "expected"), [(0, 1.0), (1, None), (-1, 1.0)])
+def test_a_value_counts_up_to_exactly_its_ttl(edge: int, expected: float | None) -> None:
+    hours = int(TTL.total_seconds() // 3600)
+    (row,) = joined([(1, 0, None, 1.0, 1.0)], [(1, hours, edge)], timezone.utc, TTL)
+    assert row[2] == expected
+
+
+def test_an_hour_that_the_clocks_skip_or_repeat_counts_as_elapsed_time() -> None:
+    # Europe/Berlin has 23 hours on 2024-03-31: six real hours after midnight there it is seven on the wall
+    rows = joined([(1, 23, None, 1.0, 1.0)], [(1, 29, 0), (1, 29, 1)], "Europe/Berlin", TTL)
+    assert [row[2] for row in rows] == [1.0, None]
+
+
+def test_composite_string_keys() -> None:
+    stored = pd.DataFrame(
+        {"shop": ["x", "x", "y"], "item": ["1", "2", "1"], "ts": [START] * 3, "price": [1.0, 2.0, 3.0]}
+    )
+    asked = pd.DataFrame({"shop": ["y", "x", "y"], "item": ["1", "2", "2"], "event_timestamp": [at(1)] * 3, ROW: [0, 1, 2]})
+    keys = {"shop": ("shop", "STRING"), "item": ("item", "STRING")}
+    view = JoinedView("v", "stored", keys, {"price": ("price", "DOUBLE")}, "ts", None, None)
+    with duck() as connection:
+        connection.register("stored", stored)
+        connection.register("asked", asked)
+        sql = join_sql("asked", ["shop", "item", "event_timestamp"], "event_timestamp", [view])
+        assert [row[3] for row in connection.execute(sql).fetchall()] == [3.0, 2.0, None]
+
+
+@settings(max_examples=100, deadline=None)
+@given(feature_rows)
+def test_latest_equals_the_join_asked_after_everything(features: list[Any]) -> None:
+    features = [row for row in features if row[0] is not None]
+    keys = sorted({row[0] for row in features})
+    stored = pa.table(
+        {
+            "id": pa.array([row[0] for row in features], pa.int64()),
+            "ts": pa.array([at(row[1]) for row in features], pa.timestamp("us", tz="UTC")),
+            "made": pa.array([None if r[2] is None else at(r[1] + r[2]) for r in features], pa.timestamp("us", tz="UTC")),
+            "a": pa.array([row[3] for row in features], pa.float32()),
+            "b": pa.array([row[4] for row in features], pa.float64()),
+        }
+    )
+    with duck() as connection:
+        connection.register("stored", stored)
+        sql = latest_sql("stored", {"id": "INT64"}, {"a": "FLOAT", "b": "DOUBLE"}, "ts", "made", "true")
+        latest = {row[0]: row[1:4] for row in connection.execute(sql).fetchall()}
+    assert latest == {key: brute_force(features, key, at(100), None) for key in keys}
+
+
+def test_a_column_that_is_not_there_is_named() -> None:
+    with pytest.raises(BadInput, match="price"), duck() as connection:
+        connection.execute("CREATE TABLE t (id BIGINT, ts TIMESTAMP)")
+        connection.execute(latest_sql("t", {"id": "INT64"}, {"price": "DOUBLE"}, "ts", None, "true"))
+
+
+def test_a_damaged_file_is_named(tmp_path: Any) -> None:
+    broken = tmp_path / "part-0.parquet"
+    broken.write_bytes(b"PAR1 and then nothing")
+    with pytest.raises(BadInput, match=r"part-0\.parquet"), duck() as connection:
+        connection.execute(f"SELECT * FROM read_parquet('{broken}')").fetchall()
