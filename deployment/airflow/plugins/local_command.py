@@ -1,0 +1,95 @@
+"""Runtime `local`: a pipeline command as a process of the Airflow worker, from the pipelines' own virtual environment."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
+from command_outcome import outcome
+from command_process import CommandProcess
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+VENV_SETTING = "TWINSERVE_VENV"
+
+
+class LocalCommand(BaseOperator):
+    """Runs a console script without a shell; its output is the task's log, its last line of output the XCom.
+
+    Args:
+        command: console script and subcommands.
+        options: option names and (templated) values; an empty value drops the option.
+    """
+
+    template_fields: ClassVar[Sequence[str]] = ("options",)
+    template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json"}
+
+    def __init__(self, *, command: Sequence[str], options: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.command = list(command)
+        self.options = dict(options)
+        self._process: CommandProcess | None = None
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Run the command.
+
+        Returns:
+            The JSON object that the command printed last.
+
+        Raises:
+            AirflowFailException: trying again won't help: bad input, wrong usage, a bug, no such command.
+            AirflowException: it may.
+        """
+        words = [str(console_script(self.command[0])), *self.command[1:], *given(self.options)]
+        self.log.info("Running %s", without_passwords(shlex.join(words)))
+        self._process = CommandProcess(words, command_environment(os.environ), self.log.info)
+        try:
+            code = self._process.run()
+        except BaseException:
+            self.on_kill()
+            raise
+        return outcome(" ".join(self.command), code, self._process.last_output, self._process.last_error)
+
+    def on_kill(self) -> None:
+        """Stop the command and everything that it started."""
+        if self._process:
+            self._process.stop()
+
+
+def console_script(name: str) -> Path:
+    """The script in the virtual environment that `TWINSERVE_VENV` names.
+
+    Raises:
+        AirflowFailException: the setting or the script is missing.
+    """
+    venv = os.environ.get(VENV_SETTING)
+    if not venv:
+        raise AirflowFailException(f"{VENV_SETTING} is not set. Set it to the pipelines' virtual environment")
+    script = Path(venv) / "bin" / name
+    if not os.access(script, os.X_OK):
+        raise AirflowFailException(f"no command {script}. Run `make setup`, or correct {VENV_SETTING}")
+    return script
+
+
+def given(options: Mapping[str, Any]) -> list[str]:
+    """`--name=value` for each option with a value; one word each, so that no value can pass for an option."""
+    texts = {name: "" if value is None else str(value).strip() for name, value in options.items()}
+    return [f"{name}={text}" for name, text in texts.items() if text]
+
+
+def command_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The worker's environment without Airflow's own settings, among them its database and its secrets."""
+    own = {name: value for name, value in environ.items() if not name.lstrip("_").startswith("AIRFLOW")}
+    return {"TWINSERVE_LOG_FORMAT": "text", **own, "PYTHONUNBUFFERED": "1"}
+
+
+def without_passwords(text: str) -> str:
+    """`text` with the user and password of every URL in it masked."""
+    return re.sub(r"(?<=//)[^/\s]*@", "***@", text)

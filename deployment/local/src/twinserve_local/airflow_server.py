@@ -1,0 +1,205 @@
+"""A whole Airflow on one machine: API server, scheduler, DAG processor and triggerer, started and stopped together."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import httpx
+
+from twinserve.atomic import write_atomically
+from twinserve.errors import BadInput, PermanentError, TransientError
+from twinserve.settings import Settings, child_environment
+from twinserve_local.airflow_settings import USER, airflow_environment, password_file
+from twinserve_local.checkout import Checkout
+from twinserve_local.ports import HOST, is_free
+from twinserve_local.sessions import Session, is_running, start_session, stop_sessions
+from twinserve_local.telemetry import contained_environment
+
+# two servers for the logs of tasks would listen on every address of the machine; the API server reads the files itself
+COMPONENTS = {
+    "api-server": ["api-server"],
+    "dag-processor": ["dag-processor"],
+    "scheduler": ["scheduler", "--skip-serve-logs"],
+    "triggerer": ["triggerer", "--skip-serve-logs"],
+}
+START_SECONDS = 120.0
+TASK_SECONDS = 15.0  # for a running task to stop and to be written down
+STOP_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Airflow:
+    """A running Airflow: where it answers, who may log in, where it keeps its files."""
+
+    url: str
+    user: str
+    password: str
+    home: Path
+
+
+@contextmanager
+def running_airflow(
+    settings: Settings, checkout: Checkout, port: int, extra: Mapping[str, str], tell: Callable[[str], None]
+) -> Iterator[tuple[Airflow, list[Session]]]:
+    """Airflow on `port`, ready for work inside the block, gone after it.
+
+    Args:
+        settings: `home` is where Airflow lives, in the folder `airflow`.
+        checkout: where its environment, DAGs and plug-ins are.
+        port: on 127.0.0.1.
+        extra: more environment for Airflow and the tasks that it starts.
+        tell: takes a line about what is going on.
+
+    Raises:
+        BadInput: the port is taken, or another Airflow runs in the same home.
+        TransientError: a component doesn't start; the message names its log.
+    """
+    home = settings.home / "airflow"
+    with only_one(home):
+        stop_recorded(home)
+        if not is_free(port):
+            raise BadInput(f"port {port} on {HOST} is in use", fix="Stop what uses it, or pass --port")
+        environment = _environment(settings, checkout, port, extra)
+        password = _password(home)
+        sessions: list[Session] = []
+        try:
+            _migrate(checkout, environment, home)
+            _start_all(sessions, checkout, environment, home)
+            airflow = Airflow(f"http://{HOST}:{port}", USER, password, home)
+            tell("Waiting for Airflow")
+            _await_healthy(airflow, sessions)
+            yield airflow, sessions
+        finally:
+            _stop_all(sessions)
+            _record(home).unlink(missing_ok=True)
+
+
+@contextmanager
+def only_one(home: Path) -> Iterator[None]:
+    """Hold the lock of an AIRFLOW_HOME; it vanishes with its process, however that ends.
+
+    Raises:
+        BadInput: someone else holds it.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "in-use").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadInput(
+                f"Airflow already runs in {home}", fix="Stop it first (Ctrl-C there), or set another TWINSERVE_HOME"
+            ) from None
+        yield
+
+
+def stop_recorded(home: Path) -> int:
+    """Stop what an earlier run, ended by SIGKILL, left running; gives the number of programs."""
+    try:
+        noted = json.loads(_record(home).read_text())
+        sessions = [Session(**session) for session in noted]
+    except (FileNotFoundError, ValueError, TypeError):
+        return 0
+    stop_sessions(sessions, STOP_SECONDS)
+    _record(home).unlink(missing_ok=True)
+    return len(sessions)
+
+
+def first_stopped(sessions: list[Session]) -> Session | None:
+    """A component that ended although nobody asked it to."""
+    return next((session for session in sessions if not is_running(session)), None)
+
+
+def stopped_early(session: Session, home: Path) -> TransientError:
+    """The error for a component that ended by itself."""
+    log = _log(home, session.name)
+    return TransientError(f"Airflow's {session.name} stopped: {_last_line(log)}", fix=f"Look into {log}")
+
+
+def _environment(settings: Settings, checkout: Checkout, port: int, extra: Mapping[str, str]) -> dict[str, str]:
+    home = settings.home
+    (home / "tmp").mkdir(parents=True, exist_ok=True)
+    airflow = airflow_environment(home / "airflow", checkout, port)
+    return child_environment(settings, **contained_environment(home), **airflow, **extra)
+
+
+def _password(home: Path) -> str:
+    """The password of the login, made at the first start, readable by its owner only."""
+    file = password_file(home)
+    if not file.exists():
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w") as out:
+            json.dump({USER: secrets.token_urlsafe(12)}, out)
+    try:
+        return str(json.loads(file.read_text())[USER])
+    except (ValueError, KeyError, TypeError):
+        raise BadInput(f"{file} holds no password of {USER}", fix="Delete the file; a new one is made") from None
+
+
+def _migrate(checkout: Checkout, environment: Mapping[str, str], home: Path) -> None:
+    log = _log(home, "migrate")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        done = subprocess.run(
+            [checkout.airflow, "db", "migrate"], env=dict(environment), check=False,
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    if done.returncode:
+        raise PermanentError(f"Airflow can't prepare its database: {_last_line(log)}", fix=f"Look into {log}")
+
+
+def _start_all(sessions: list[Session], checkout: Checkout, environment: Mapping[str, str], home: Path) -> None:
+    for name, words in COMPONENTS.items():
+        sessions.append(start_session(name, [str(checkout.airflow), *words], environment, _log(home, name)))
+        write_atomically(_record(home), json.dumps([asdict(session) for session in sessions]))
+
+
+def _stop_all(sessions: list[Session]) -> None:
+    """The scheduler and its tasks first, while the API server still takes down how they ended."""
+    stop_sessions([session for session in sessions if session.name == "scheduler"], TASK_SECONDS)
+    stop_sessions(sessions, STOP_SECONDS)
+
+
+def _await_healthy(airflow: Airflow, sessions: list[Session]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if stopped := first_stopped(sessions):
+            raise stopped_early(stopped, airflow.home)
+        if _is_healthy(airflow.url):
+            return
+        time.sleep(0.2)
+    raise TransientError(
+        f"Airflow did not start within {START_SECONDS:.0f} s", fix=f"Look into {_log(airflow.home, 'scheduler').parent}"
+    )
+
+
+def _is_healthy(url: str) -> bool:
+    try:
+        answer = httpx.get(f"{url}/api/v2/monitor/health", timeout=5, trust_env=False)
+        states = answer.raise_for_status().json()
+    except (httpx.HTTPError, ValueError):
+        return False
+    return all(states[part]["status"] == "healthy" for part in ("scheduler", "dag_processor"))
+
+
+def _record(home: Path) -> Path:
+    return home / "running.json"
+
+
+def _log(home: Path, name: str) -> Path:
+    return home / "logs" / "components" / f"{name}.log"
+
+
+def _last_line(log: Path) -> str:
+    try:
+        return log.read_text(errors="replace").strip().splitlines()[-1]
+    except (FileNotFoundError, IndexError):
+        return "it wrote no log"

@@ -1,0 +1,115 @@
+"""Programs that are started in sessions of their own, so that they and all their descendants can be found and stopped.
+
+A session is the one grouping that a descendant keeps when its parent dies or when it starts a process group of its
+own, as Airflow's tasks do.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+
+@dataclass(frozen=True)
+class Session:
+    """A started program.
+
+    Args:
+        name: what it is, for messages.
+        leader: id of the process that was started, which is the session's id.
+        started: when, in seconds since the epoch, as the system tells it: ids are used again.
+    """
+
+    name: str
+    leader: int
+    started: float
+
+
+def start_session(name: str, words: Sequence[str], environment: Mapping[str, str], log: Path) -> Session:
+    """Start a program; its output is appended to `log`."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            words, env=dict(environment), start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    return Session(name, process.pid, psutil.Process(process.pid).create_time())
+
+
+def is_running(session: Session) -> bool:
+    """Whether the program itself still runs."""
+    try:
+        leader = psutil.Process(session.leader)
+        return leader.create_time() == session.started and leader.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def stop_sessions(sessions: Collection[Session], grace: float) -> None:
+    """End every process of the sessions; returns when all are gone.
+
+    SIGTERM goes to the leaders of process groups: to the programs and to the tasks that they run in groups of their
+    own. Their workers are theirs to end: a worker of Airflow's executor that gets a SIGTERM makes the scheduler wait
+    for ever. After `grace` seconds whatever is left gets a SIGKILL.
+    """
+    ids = {session.leader for session in sessions if not _is_someone_elses(session)}
+    _signal([member for member in _members(ids) if _leads_a_group(member)], signal.SIGTERM)
+    deadline = time.monotonic() + grace
+    while (left := _members(ids)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    while left:  # a member may just be forking: look again until there is none
+        _signal(left, signal.SIGKILL)
+        time.sleep(0.02)
+        left = _members(ids)
+
+
+def _is_someone_elses(session: Session) -> bool:
+    """The session ended long ago, and its id now belongs to a program that isn't ours."""
+    try:
+        return psutil.Process(session.leader).create_time() != session.started
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _members(ids: Collection[int]) -> list[psutil.Process]:
+    return [process for process in psutil.process_iter() if _session_of(process) in ids and not _reaped(process)]
+
+
+def _session_of(process: psutil.Process) -> int | None:
+    try:
+        return os.getsid(process.pid)
+    except (ProcessLookupError, PermissionError):
+        return None
+
+
+def _leads_a_group(process: psutil.Process) -> bool:
+    try:
+        return os.getpgid(process.pid) == process.pid
+    except ProcessLookupError:
+        return False
+
+
+def _reaped(process: psutil.Process) -> bool:
+    """Whether it is dead; collects it, if it was our own child."""
+    try:
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return False
+        os.waitpid(process.pid, os.WNOHANG)
+    except (psutil.NoSuchProcess, ChildProcessError):
+        pass
+    return True
+
+
+def _signal(processes: Collection[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        try:
+            process.send_signal(number)
+        except psutil.NoSuchProcess:
+            continue
