@@ -1,0 +1,164 @@
+"""What the three steps of one batch run hand each other, and where its output lies.
+
+<home>/runs/batch_serving/<run key>/run.json          the model version that the run is pinned to, its contract
+<home>/runs/batch_serving/<run key>/extraction.json   which input was joined, written after its files
+<home>/runs/batch_serving/<run key>/<digest>/         that input, typed, and its features, row by row
+<home>/predictions/<run key>/predictions.parquet      the output
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from twinserve.atomic import write_atomically
+from twinserve.contract import Contract
+from twinserve.errors import BadInput, StepMissing
+from twinserve.settings import Settings, safe_name
+
+TIMESTAMP = "event_timestamp"
+
+
+class _Note(BaseModel):
+    """A small JSON file; a damaged one counts as missing, since the step that writes it can be run again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    format: Literal[1] = 1
+    run_key: str
+
+    def write(self, path: Path) -> None:
+        """Replace the file in one step."""
+        write_atomically(path, self.model_dump_json(indent=2) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """The file's content, None if it is not there."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
+
+
+class Pin(_Note):
+    """The version that every step of the run uses, however the alias moves meanwhile."""
+
+    model_name: str
+    model_version: str
+    contract: Contract
+
+
+class Extraction(_Note):
+    """One input file, typed, and joined with its features."""
+
+    input: str
+    input_digest: str
+    model_version: str
+    rows: int
+    notes: tuple[str, ...]
+
+
+_AnyNote = TypeVar("_AnyNote", bound=_Note)
+
+
+@dataclass(frozen=True)
+class BatchRun:
+    """Paths and notes of one run key.
+
+    Attributes:
+        folder: scratch; may be removed once the run is finished.
+        output: the finished file. There, or not: nothing else says whether the run is done.
+    """
+
+    key: str
+    folder: Path
+    output: Path
+
+    @classmethod
+    def of(cls, settings: Settings, key: str) -> BatchRun:
+        """The run of this key.
+
+        Raises:
+            BadInput: the key can't name a folder.
+        """
+        output = settings.home / "predictions" / safe_name(key) / "predictions.parquet"
+        return cls(key, settings.scratch("batch_serving", key), output)
+
+    def pin(self) -> Pin | None:
+        """The pinned version, if there is one yet."""
+        return self._own(Pin.read(self.folder / "run.json"))
+
+    def needed_pin(self) -> Pin:
+        """The pinned version.
+
+        Raises:
+            StepMissing: none is pinned.
+        """
+        if found := self.pin():
+            return found
+        raise StepMissing(
+            f"run {self.key!r} has no pinned model version",
+            fix=f"Run `model-serving batch feature-store-init --run-key {self.key}` first",
+        )
+
+    def needed_extraction(self) -> Extraction:
+        """The joined input.
+
+        Raises:
+            StepMissing: there is none, or it was made for another model version.
+        """
+        found = self._own(Extraction.read(self.folder / "extraction.json"))
+        if found and found.model_version == self.needed_pin().model_version:
+            return found
+        raise StepMissing(
+            f"run {self.key!r} has no extracted features",
+            fix=f"Run `model-serving batch data-extraction --run-key {self.key}` first",
+        )
+
+    def write_pin(self, model_name: str, model_version: str, contract: Contract) -> Pin:
+        """Pin the run to a version."""
+        pin = Pin(run_key=self.key, model_name=model_name, model_version=model_version, contract=contract)
+        pin.write(self.folder / "run.json")
+        return pin
+
+    def requests(self, digest: str) -> Path:
+        """The input, typed."""
+        return self.folder / digest[:16] / "requests.parquet"
+
+    def features(self, digest: str) -> Path:
+        """The features of the input, row by row."""
+        return self.folder / digest[:16] / "features.parquet"
+
+    def _own(self, note: _AnyNote | None) -> _AnyNote | None:
+        if note:
+            self.refuse_other_key(note.run_key)
+        return note
+
+    def refuse_other_key(self, other: str) -> None:
+        """Two keys may give one folder name; the files in it belong to the first.
+
+        Raises:
+            BadInput: `other` is not this run's key.
+        """
+        if other != self.key:
+            raise BadInput(
+                f"run key {self.key!r} names the same folder as the earlier {other!r}", fix="Take another run key"
+            )
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of the file's bytes.
+
+    Raises:
+        BadInput: it is not there or can't be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BadInput(
+            f"{path} can't be read: {error.strerror}", fix="Check --input; it is seen from where the command runs"
+        ) from None
