@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, NoReturn
 
 import typer
 
-from data_pipeline.databases import parse_url, public_name
 from data_pipeline.watermarks import Watermarks
+from data_pipeline.workplace import Workplace
 from twinserve.console import report, run_app
+from twinserve.databases import parse_url, public_name
 from twinserve.settings import load_settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, rich_markup_mode=None)
+
+RunKey = Annotated[str, typer.Option(help="names the run; all its steps share it")]
 
 
 @app.callback()
@@ -29,9 +33,7 @@ def generate(
     seed: Annotated[int, typer.Option(help="same seed, same bytes")] = 7,
     dirt: Annotated[float, typer.Option(help="fraction of statistics with a defect")] = 0.002,
     end: Annotated[str | None, typer.Option(help="ISO time, UTC; default: the last midnight UTC")] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="replace tables that generate did not write")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="replace tables that generate did not write")] = False,
 ) -> None:
     """Write a sample world: source database and batch request file."""
     from data_pipeline.sample_world.generate import generate as run
@@ -50,6 +52,76 @@ def generate(
         force=force,
     )
     report(outcome)
+
+
+@app.command()
+def ingest(
+    *,
+    run_key: RunKey,
+    source: Annotated[str | None, typer.Option(help="SQLAlchemy URL, file or folder instead")] = None,
+    view: Annotated[str | None, typer.Option(help="this feature view only")] = None,
+) -> None:
+    """Pull the rows that are new at the source."""
+    from data_pipeline.ingest import ingest as run
+    from data_pipeline.reading.locate import locate
+
+    work = Workplace.open(run_key)
+    views = work.chosen(view, source)
+    place = source or work.settings.source_database
+    found = {
+        spec.name: run(work.run(spec), spec, rules, locate(place, rules.table), work.watermarks, datetime.now(UTC))
+        for spec, rules in views
+    }
+    report({"run_key": run_key, "views": found})
+
+
+@app.command()
+def clean(*, run_key: RunKey) -> None:
+    """Fix types and time zones, drop exact duplicates."""
+    from data_pipeline.clean import clean as run
+
+    work = Workplace.open(run_key)
+    report({"run_key": run_key, "views": {spec.name: run(work.run(spec), spec) for spec, _ in work.after("ingest")}})
+
+
+@app.command()
+def explore_and_validate(*, run_key: RunKey) -> None:
+    """Check the rows, report on them, and publish the good ones to the offline store."""
+    from data_pipeline.validate import explore_and_validate as run
+
+    work = Workplace.open(run_key)
+    found = {
+        spec.name: run(work.run(spec), spec, rules, work.places(spec), work.watermarks, datetime.now(UTC))
+        for spec, rules in work.after("clean")
+    }
+    report({"run_key": run_key, "views": found})
+
+
+@app.command()
+def apply() -> None:
+    """Bring Feast's registry in line with the feature repo."""
+    from twinserve.embedded.redis import leased_redis
+    from twinserve.features.store import apply_definitions
+
+    settings = load_settings()
+    with leased_redis(settings) as redis_url:
+        report(apply_definitions(settings, redis_url))
+
+
+@app.command()
+def materialize(
+    *,
+    lookback_hours: Annotated[float | None, typer.Option(min=0, help="read the days of the last hours again")] = None,
+) -> None:
+    """Bring the latest row of each key to the online store."""
+    from twinserve.embedded.redis import leased_redis
+    from twinserve.features.materialize import materialize as run
+
+    settings = load_settings()
+    lookback = None if lookback_hours is None else timedelta(hours=lookback_hours)
+    with leased_redis(settings) as redis_url:
+        results = run(settings, redis_url, lookback)
+    report({"views": {result.view: asdict(result) for result in results}})
 
 
 def main() -> NoReturn:

@@ -26,9 +26,7 @@ def soil(stats: pa.Table, fraction: float, rng: np.random.Generator) -> pa.Table
     return pa.concat_tables([spoilt, future, stats.take(hit["duplicate"])])
 
 
-def _with_bad_rates(
-    stats: pa.Table, hit: dict[str, npt.NDArray[np.intp]], rng: np.random.Generator
-) -> pa.Table:
+def _with_bad_rates(stats: pa.Table, hit: dict[str, npt.NDArray[np.intp]], rng: np.random.Generator) -> pa.Table:
     for name in ("conv_rate", "acc_rate"):
         values = stats[name].to_numpy().copy()
         null = np.zeros(values.size, bool)

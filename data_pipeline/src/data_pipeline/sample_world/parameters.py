@@ -34,9 +34,7 @@ class WorldParameters:
         for name, limit in LIMITS.items():
             least = 0 if name == "seed" else 1
             if not least <= getattr(self, name) <= limit:
-                raise BadInput(
-                    f"--{name} {getattr(self, name)} is out of range", fix=f"Give {least} to {limit}"
-                )
+                raise BadInput(f"--{name} {getattr(self, name)} is out of range", fix=f"Give {least} to {limit}")
         if not 0 <= self.dirt <= 0.5:  # noqa: PLR2004 - more dirt than data makes no world
             raise BadInput(f"--dirt {self.dirt} is out of range", fix="Give a fraction from 0 to 0.5")
 
@@ -75,16 +73,10 @@ def world_end(text: str | None, now: datetime) -> datetime:
     try:
         end = datetime.fromisoformat(text)
     except ValueError:
-        raise BadInput(
-            f"--end {text!r} is not a time", fix="Write it like 2026-03-01 or 2026-03-01T12:00"
-        ) from None
+        raise BadInput(f"--end {text!r} is not a time", fix="Write it like 2026-03-01 or 2026-03-01T12:00") from None
     end = end.replace(tzinfo=UTC) if end.tzinfo is None else end.astimezone(UTC)
     if end.replace(minute=0, second=0, microsecond=0) != end:
-        raise BadInput(
-            f"--end {text!r} is not on a full hour", fix="The statistics are hourly: leave minutes out"
-        )
+        raise BadInput(f"--end {text!r} is not on a full hour", fix="The statistics are hourly: leave minutes out")
     if end > now:
-        raise BadInput(
-            f"--end {text!r} is in the future", fix="Ingest would set such rows aside: end it earlier"
-        )
+        raise BadInput(f"--end {text!r} is in the future", fix="Ingest would set such rows aside: end it earlier")
     return end

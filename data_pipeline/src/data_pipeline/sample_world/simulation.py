@@ -96,9 +96,7 @@ def _one_day(world: WorldParameters, day: int, hidden: Hidden, orders: Orders) -
         low, high = np.searchsorted(orders.second, [hour * 3600, (hour + 1) * 3600])
         completed.append(_play(hidden, stats, orders.driver[low:high], orders.luck[low:high]))
         _drift(hidden, rng)
-    return Day(
-        _stats_table(world, day, columns), _orders_table(world, day, orders, np.concatenate(completed))
-    )
+    return Day(_stats_table(world, day, columns), _orders_table(world, day, orders, np.concatenate(completed)))
 
 
 def _statistics(hidden: Hidden, rng: np.random.Generator) -> dict[str, Floats]:
@@ -161,9 +159,7 @@ def _written(world: WorldParameters, day: int, event: Times) -> Times:
     return np.minimum(event + seconds * SECOND, np.datetime64(world.end.replace(tzinfo=None), "us"))
 
 
-def _orders_table(
-    world: WorldParameters, day: int, orders: Orders, completed: npt.NDArray[np.int64]
-) -> pa.Table:
+def _orders_table(world: WorldParameters, day: int, orders: Orders, completed: npt.NDArray[np.int64]) -> pa.Table:
     low = int(np.searchsorted(orders.second, day * HOURS * 3600))
     part = slice(low, low + completed.size)
     return pa.table(

@@ -54,9 +54,7 @@ class SqliteTarget:
             try:
                 manifest = _fill(database, pieces, parameters)
             except sqlite3.OperationalError as error:
-                raise TransientError(
-                    f"{self.file} can't be written: {error}", fix="Is its disk full?"
-                ) from error
+                raise TransientError(f"{self.file} can't be written: {error}", fix="Is its disk full?") from error
         return manifest
 
     def _read(self, query: str) -> list[tuple[str, ...]]:

@@ -1,0 +1,152 @@
+"""Source values as the types that the feature view declares; what does not fit is told apart from null."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data_pipeline.times import INSTANT, as_instants
+from twinserve.errors import BadInput
+
+ARROW_TYPES = {
+    "INT32": pa.int32(),
+    "INT64": pa.int64(),
+    "FLOAT": pa.float32(),
+    "DOUBLE": pa.float64(),
+    "STRING": pa.string(),
+    "BOOL": pa.bool_(),
+    "UNIX_TIMESTAMP": INSTANT,
+}
+EXPECTED = {
+    "INT32": "a whole number of 32 bits",
+    "INT64": "a whole number of 64 bits",
+    "FLOAT": "a finite number",
+    "DOUBLE": "a finite number",
+    "STRING": "text",
+    "BOOL": "true or false",
+    "UNIX_TIMESTAMP": "a time",
+}
+_TRUTH = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+
+
+class Cast(NamedTuple):
+    """Attributes:
+    values: of the declared type; null where the source is null, NaN or wrong.
+    wrong: true where there is a value that does not fit the type.
+    naive: times that named no zone and were taken as UTC.
+    """
+
+    values: pa.Array
+    wrong: npt.NDArray[np.bool_]
+    naive: int = 0
+
+
+def arrow_type(feast_type: str, column: str) -> pa.DataType:
+    """The stored type of a column.
+
+    Raises:
+        BadInput: a Feast type that the offline store does not hold (lists, maps, bytes).
+    """
+    try:
+        return ARROW_TYPES[feast_type]
+    except KeyError:
+        raise BadInput(
+            f"{column} is declared as {feast_type}, which can't be ingested", fix=f"Use one of {', '.join(ARROW_TYPES)}"
+        ) from None
+
+
+def cast_column(column: pa.Array, feast_type: str) -> Cast:
+    """Read one column of a source as `feast_type`. NaN counts as null: pandas writes nulls so."""
+    if feast_type == "UNIX_TIMESTAMP":
+        return Cast(*as_instants(column))
+    if feast_type in ("FLOAT", "DOUBLE"):
+        return _finite(_numbers(column), ARROW_TYPES[feast_type])
+    target = ARROW_TYPES[feast_type]
+    if target == pa.string() and pa.types.is_floating(column.type):
+        return _one_by_one(column, target, _text)
+    if column.type != target and target == pa.bool_():
+        return _one_by_one(column, target, _truth)
+    try:
+        return Cast(column.cast(target), np.zeros(len(column), bool))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return _one_by_one(column, target, _text if target == pa.string() else _whole_of(target))
+
+
+def _numbers(column: pa.Array) -> Cast:
+    text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    if pa.types.is_temporal(column.type):
+        return Cast(pa.nulls(len(column), pa.float64()), pc.is_valid(column).to_numpy(zero_copy_only=False))
+    try:
+        # unsafe for numbers: an integer above 2^53 may lose digits, as it would in any float column
+        return Cast(column.cast(pa.float64(), safe=text), np.zeros(len(column), bool))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return _one_by_one(column, pa.float64(), _number)
+
+
+def _finite(read: Cast, target: pa.DataType) -> Cast:
+    numbers = pc.if_else(pc.is_nan(read.values), pa.scalar(None, pa.float64()), read.values)
+    with np.errstate(over="ignore"):
+        values = numbers.cast(target, safe=False)
+    infinite = pc.fill_null(pc.is_inf(values), fill_value=False)
+    wrong = infinite.to_numpy(zero_copy_only=False) | read.wrong
+    return Cast(pc.if_else(infinite, pa.scalar(None, target), values), wrong)
+
+
+def _one_by_one(column: pa.Array, target: pa.DataType, read: Callable[[Any], Any]) -> Cast:
+    """The slow way, for a chunk in which at least one value does not fit."""
+    values: list[Any] = []
+    wrong = np.zeros(len(column), bool)
+    for row, value in enumerate(column.to_pylist()):
+        try:
+            values.append(None if value is None else read(value))
+        except (ValueError, InvalidOperation, OverflowError):
+            values.append(None)
+            wrong[row] = True
+    return Cast(pa.array(values, target), wrong)
+
+
+def _number(value: Any) -> float:
+    return float(_plain(value))
+
+
+def _whole_of(target: pa.DataType) -> Callable[[Any], int | None]:
+    bound = 2 ** (target.bit_width - 1)
+
+    def whole(value: Any) -> int | None:
+        if isinstance(value, float) and math.isnan(value):
+            return None
+        number = Decimal(_plain(value))
+        if not -bound <= number < bound or number != int(number):
+            raise ValueError
+        return int(number)
+
+    return whole
+
+
+def _plain(value: Any) -> str:
+    """A number's text; Python would also take `1_000`, which no source means."""
+    text = str(value).strip()
+    if "_" in text:
+        raise ValueError
+    return text
+
+
+def _truth(value: Any) -> bool:
+    try:
+        return _TRUTH[str(value).strip().lower()]
+    except KeyError:
+        raise ValueError from None
+
+
+def _text(value: Any) -> str | None:
+    """Whole floats lose their `.0`: pandas makes floats of integer keys where one is null."""
+    if isinstance(value, float):
+        return None if math.isnan(value) else str(int(value)) if value.is_integer() else str(value)
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,102 @@
+"""The step `clean`: declared types, times in UTC, no exact duplicates; what does not fit is set aside."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from data_pipeline.bad_rows import BadRows
+from data_pipeline.casting import EXPECTED, arrow_type, cast_column
+from data_pipeline.raw_rows import RawPart, read_raw
+from data_pipeline.run_folder import ViewRun
+from twinserve.atomic import atomic_file
+from twinserve.features.views import ViewSpec
+
+ROW = "_row"  # number of the raw row that a clean one was made of
+
+
+@dataclass
+class Cleaned:
+    """Typed rows, rows set aside, and how many times without a zone each column had."""
+
+    table: pa.Table
+    bad: BadRows = field(default_factory=BadRows)
+    naive: Counter[str] = field(default_factory=Counter)
+
+
+def clean(run: ViewRun, view: ViewSpec) -> dict[str, Any]:
+    """Turn the raw rows of a run into `clean.parquet` and `rejected.parquet`.
+
+    Returns:
+        `rows_in`, `rows_out`, exact `duplicates` dropped, `rejected` rows by reason, and under `naive_times_as_utc`
+        how many times without a zone each column had.
+
+    Raises:
+        StepMissing: ingest was not run.
+        BadInput: a feature's declared type is one that can't be stored.
+    """
+    run.begin("clean")
+    parts = [clean_part(part, view) for part in read_raw(run)]
+    table = pa.concat_tables([clean_schema(view).empty_table(), *(part.table for part in parts)])
+    unique = drop_duplicates(table, list(view.columns))
+    bad = BadRows.merged(part.bad for part in parts)
+    with atomic_file(run.clean) as draft:
+        pq.write_table(unique, draft)
+    bad.write(run.rejected)
+    outcome = {
+        "rows_in": table.num_rows + len(bad),
+        "rows_out": unique.num_rows,
+        "duplicates": table.num_rows - unique.num_rows,
+        "rejected": bad.by_reason(),
+        "naive_times_as_utc": dict(sum((part.naive for part in parts), Counter())),
+        "path": str(run.clean),
+    }
+    run.finish("clean", outcome)
+    return outcome
+
+
+def stored_schema(view: ViewSpec) -> pa.Schema:
+    """The columns and types of the offline store."""
+    return pa.schema([(name, arrow_type(kind, name)) for name, kind in view.columns.items()])
+
+
+def clean_schema(view: ViewSpec) -> pa.Schema:
+    """The stored columns, and the number of the raw row."""
+    return stored_schema(view).append(pa.field(ROW, pa.int64()))
+
+
+def clean_part(part: RawPart, view: ViewSpec) -> Cleaned:
+    """Type one file of raw rows; a row with a value that fits no type, or without a key or time, is set aside."""
+    cleaned = Cleaned(pa.table({}))
+    columns: dict[str, pa.Array] = {}
+    for name, kind in view.columns.items():
+        arrow_type(kind, name)
+        read = cast_column(part.table[part.source_of[name]].combine_chunks(), kind)
+        columns[name] = read.values
+        cleaned.naive[name] += read.naive
+        cleaned.bad.add(_rows(read.wrong, part), f"{name}: not {EXPECTED[kind]}")
+        if name not in view.features:
+            missing = read.values.is_null().to_numpy(zero_copy_only=False) & ~read.wrong
+            cleaned.bad.add(_rows(missing, part), f"{name}: missing")
+    numbers = np.arange(part.first, part.first + part.table.num_rows)
+    table = pa.table({**columns, ROW: pa.array(numbers, pa.int64())}).cast(clean_schema(view))
+    cleaned.table = table.filter(pa.array(~np.isin(numbers, cleaned.bad.rows())))
+    cleaned.naive = +cleaned.naive
+    return cleaned
+
+
+def drop_duplicates(table: pa.Table, columns: list[str]) -> pa.Table:
+    """The first of each group of rows that agree in all of `columns`, nulls included, in the order of `ROW`."""
+    first = table.group_by(columns).aggregate([(ROW, "min")])[f"{ROW}_min"]
+    return table.filter(pc.is_in(table[ROW], value_set=first.combine_chunks()))
+
+
+def _rows(marks: npt.NDArray[np.bool_], part: RawPart) -> npt.NDArray[np.int64]:
+    return np.flatnonzero(marks).astype(np.int64) + part.first

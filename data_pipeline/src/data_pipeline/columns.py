@@ -1,0 +1,52 @@
+"""Which source column feeds which stored column."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from data_pipeline.sources import SourceRules
+from twinserve.errors import BadInput
+from twinserve.features.views import ViewSpec
+
+
+@dataclass(frozen=True)
+class ColumnMap:
+    """How the columns of one source become those of a view.
+
+    Attributes:
+        source_of: stored column → source column, in stored order.
+        arrival: the source column that tells new rows from old: when a row was written, else when it happened.
+    """
+
+    source_of: dict[str, str]
+    arrival: str
+
+    @property
+    def pulled(self) -> list[str]:
+        """Source columns to read, each once."""
+        return list(dict.fromkeys(self.source_of.values()))
+
+
+def map_columns(view: ViewSpec, rules: SourceRules, available: Collection[str], place: str) -> ColumnMap:
+    """Find the source column of every stored one.
+
+    Args:
+        available: columns of the source.
+        place: the table or file, for the message.
+
+    Raises:
+        BadInput: a column is missing; names it and what is there.
+    """
+    renamed = {stored: source for source, stored in rules.rename.items() if source in available}
+    source_of = {column: renamed.get(column, column) for column in view.columns}
+    if view.created:
+        # without a time of writing, a row counts as written when it happened
+        source_of[view.created] = rules.created or source_of[view.timestamp]
+    if missing := [source for source in source_of.values() if source not in available]:
+        there = ", ".join(sorted(available)[:20])
+        raise BadInput(
+            f"{place} has no column {', '.join(missing)} for the feature view {view.name}; it has {there}",
+            fix="Add it at the source, or a `rename` in sources.yaml",
+        )
+    return ColumnMap(source_of, source_of[view.created or view.timestamp])

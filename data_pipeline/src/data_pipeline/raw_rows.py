@@ -1,0 +1,58 @@
+"""The rows that ingest wrote, numbered through from 0 over all its files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_pipeline.run_folder import ViewRun
+
+
+class RawPart(NamedTuple):
+    """One file of raw rows: number of its first row, its source's name, stored column → source column."""
+
+    first: int
+    source: str
+    source_of: dict[str, str]
+    table: pa.Table
+
+
+class RawRow(NamedTuple):
+    """One row as the source has it: the source's name, and column → value as JSON text."""
+
+    source: str
+    original: str
+
+
+def read_raw(run: ViewRun) -> Iterator[RawPart]:
+    """The files of raw rows, one at a time.
+
+    Raises:
+        StepMissing: ingest was not run.
+    """
+    first = 0
+    for pull in run.outcome("ingest")["sources"]:
+        for name in pull["parts"]:
+            table = pq.read_table(run.raw / name)
+            yield RawPart(first, pull["name"], pull["columns"], table)
+            first += table.num_rows
+
+
+def originals(run: ViewRun, rows: npt.NDArray[np.int64]) -> dict[int, RawRow]:
+    """The raw rows of these numbers."""
+    found: dict[int, RawRow] = {}
+    for part in read_raw(run):
+        mine = rows[(rows >= part.first) & (rows < part.first + part.table.num_rows)]
+        for row, values in zip(mine.tolist(), part.table.take(mine - part.first).to_pylist(), strict=True):
+            found[row] = RawRow(part.source, _as_json(values))
+    return found
+
+
+def _as_json(values: dict[str, Any]) -> str:
+    return json.dumps(values, default=str, sort_keys=True, ensure_ascii=False)

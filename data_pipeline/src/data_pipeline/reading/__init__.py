@@ -1,0 +1,1 @@
+"""Sources: tables of a database, and files."""

@@ -1,0 +1,120 @@
+"""CSV, TSV and Parquet files as sources."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from data_pipeline.reading.source import CHUNK_ROWS, Source
+from data_pipeline.times import INSTANT, as_instants
+from twinserve.errors import BadInput
+
+TEXT_ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
+ENDINGS = (*TEXT_ENDINGS, ".parquet")
+DELIMITERS = "\t,;"
+
+
+def file_sources(path: Path) -> list[Source]:
+    """The file, or every data file below the folder, in the order of their paths; hidden ones are passed over.
+
+    Raises:
+        BadInput: nothing there, or nothing that can be read.
+    """
+    if not path.exists():
+        raise BadInput(f"no file or folder {path}", fix="Check --source")
+    if path.is_file():
+        return [_source(path)]
+    files = [file for file in sorted(path.rglob("*")) if _is_data(file.relative_to(path)) and file.is_file()]
+    if not files:
+        raise BadInput(f"no data file in {path}", fix=f"Put files there that end in {', '.join(ENDINGS)}")
+    return [_source(file) for file in files]
+
+
+def _is_data(file: Path) -> bool:
+    return file.name.endswith(ENDINGS) and not any(part.startswith(".") for part in file.parts)
+
+
+def _source(file: Path) -> Source:
+    if not file.name.endswith(ENDINGS):
+        raise BadInput(f"{file} is of no known kind", fix=f"Its name must end in {', '.join(ENDINGS)}")
+    return TextFile(file) if file.name.endswith(TEXT_ENDINGS) else ParquetFile(file)
+
+
+class ParquetFile:
+    """See `Source`."""
+
+    def __init__(self, file: Path) -> None:
+        self.file, self.name = file, str(file.absolute())
+
+    def columns(self) -> list[str]:
+        """See `Source`."""
+        return [str(name) for name in self._open().schema_arrow.names]
+
+    def rows(self, columns: list[str], arrival: str, since: datetime | None) -> Iterator[pa.Table]:
+        """See `Source`."""
+        for batch in self._open().iter_batches(CHUNK_ROWS, columns=columns):
+            yield _arrived(pa.table(batch).select(columns), arrival, since)
+
+    def _open(self) -> pq.ParquetFile:
+        try:
+            return pq.ParquetFile(self.file)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise BadInput(f"{self.file} can't be read as Parquet: {error}", fix="Replace the file") from None
+
+
+class TextFile:
+    """See `Source`. UTF-8 with or without a byte-order mark; tab, comma or semicolon, whichever the header has
+    most of; plain or gzip. All columns stay text."""
+
+    def __init__(self, file: Path) -> None:
+        self.file, self.name = file, str(file.absolute())
+
+    def columns(self) -> list[str]:
+        """See `Source`."""
+        header = self._header()
+        return next(csv.reader([header], delimiter=_delimiter(header)))
+
+    def rows(self, columns: list[str], arrival: str, since: datetime | None) -> Iterator[pa.Table]:
+        """See `Source`."""
+        parse = pa_csv.ParseOptions(delimiter=_delimiter(self._header()), newlines_in_values=True)
+        convert = pa_csv.ConvertOptions(
+            column_types=dict.fromkeys(columns, pa.string()),
+            include_columns=columns,
+            strings_can_be_null=True,
+            null_values=[""],
+        )
+        try:
+            with pa.input_stream(self.file, compression="detect") as stream:
+                for batch in pa_csv.open_csv(stream, parse_options=parse, convert_options=convert):
+                    yield _arrived(pa.table(batch), arrival, since)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise BadInput(f"{self.file} can't be read: {error}", fix="Correct the file") from None
+
+    def _header(self) -> str:
+        try:
+            with pa.input_stream(self.file, compression="detect") as stream:
+                line: str = stream.read(1 << 16).split(b"\n", 1)[0].decode("utf-8-sig").rstrip("\r")
+        except (UnicodeDecodeError, OSError) as error:
+            raise BadInput(f"{self.file} can't be read: {error}", fix="Give UTF-8 text") from None
+        if not line.strip():
+            raise BadInput(f"{self.file} is empty", fix="Give a header line")
+        return line
+
+
+def _delimiter(header: str) -> str:
+    return max(DELIMITERS, key=header.count)
+
+
+def _arrived(table: pa.Table, arrival: str, since: datetime | None) -> pa.Table:
+    if since is None:
+        return table
+    times = as_instants(table[arrival].combine_chunks()).values
+    recent = pc.greater_equal(times, pa.scalar(since, INSTANT))
+    return table.filter(pc.fill_null(recent, fill_value=True))

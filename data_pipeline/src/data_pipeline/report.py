@@ -1,0 +1,77 @@
+"""The HTML report of one view in one run: self-contained, no scripts, everything escaped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from data_pipeline.charts import charts
+from data_pipeline.verdicts import Verdict
+from twinserve.features.views import ViewSpec
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a report tells.
+
+    Attributes:
+        counts: label → rows, in the order to show.
+        reasons: reason → bad rows.
+        notes: what was assumed, in whole sentences.
+        good: the rows that passed.
+        examples: some bad rows, as (reasons, original JSON).
+    """
+
+    run_key: str
+    at: datetime
+    counts: dict[str, int]
+    reasons: dict[str, int]
+    verdicts: list[Verdict]
+    notes: list[str]
+    sources: list[dict[str, Any]]
+    good: pa.Table
+    examples: list[tuple[str, str]]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the batch may be published."""
+        return all(verdict.status != "fail" for verdict in self.verdicts)
+
+
+def render(view: ViewSpec, findings: Findings) -> str:
+    """The report as HTML text."""
+    pages = Environment(loader=PackageLoader("data_pipeline", "templates"), autoescape=True, undefined=StrictUndefined)
+    return pages.get_template("report.html.j2").render(
+        view=view,
+        findings=findings,
+        columns=[_column(findings.good, name, kind) for name, kind in view.columns.items()],
+        charts=charts(findings.good, list(view.features), view.timestamp),
+    )
+
+
+def _column(table: pa.Table, name: str, feast_type: str) -> dict[str, Any]:
+    values = table[name]
+    ends = pc.min_max(values)
+    numeric = pa.types.is_floating(values.type) or pa.types.is_integer(values.type)
+    return {
+        "name": name,
+        "type": feast_type,
+        "nulls": values.null_count,
+        "distinct": pc.count_distinct(values).as_py(),
+        "min": _shown(ends["min"].as_py()),
+        "mean": _shown(pc.mean(values).as_py()) if numeric else "",
+        "max": _shown(ends["max"].as_py()),
+    }
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)[:40]

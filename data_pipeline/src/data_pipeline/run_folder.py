@@ -1,0 +1,69 @@
+"""The folder in which the steps of one run hand each other files, and who must have been there before."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from twinserve.atomic import write_atomically
+from twinserve.errors import StepMissing
+
+STEPS = ("ingest", "clean", "explore-and-validate")
+
+
+class ViewRun:
+    """One view in one run: `<scratch>/<view>/{raw/part-*.parquet, clean.parquet, rejected.parquet}`.
+
+    A step that has done its work leaves `<step>.json`: without it, the next step knows that it is missing.
+    """
+
+    def __init__(self, scratch: Path, view: str, run_key: str) -> None:
+        self.folder, self.view, self.run_key = scratch / view, view, run_key
+        self.raw = self.folder / "raw"
+        self.clean = self.folder / "clean.parquet"
+        self.rejected = self.folder / "rejected.parquet"
+        self.refused = self.folder / "refused.parquet"
+
+    def begin(self, step: str) -> None:
+        """Forget what this step and those after it did before: their input is about to change."""
+        for later in STEPS[STEPS.index(step) :]:
+            self._marker(later).unlink(missing_ok=True)
+
+    def finish(self, step: str, outcome: dict[str, Any]) -> None:
+        """Note that `step` is done, and what it found."""
+        write_atomically(self._marker(step), json.dumps(outcome, default=str, indent=1) + "\n")
+
+    def did(self, step: str) -> bool:
+        """Whether `step` is done."""
+        return self._marker(step).is_file()
+
+    def outcome(self, step: str) -> dict[str, Any]:
+        """What `step` found.
+
+        Raises:
+            StepMissing: it was not run.
+        """
+        if not self.did(step):
+            raise _missing(step, self.folder, self.run_key)
+        found: dict[str, Any] = json.loads(self._marker(step).read_text(encoding="utf-8"))
+        return found
+
+    def _marker(self, step: str) -> Path:
+        return self.folder / f"{step}.json"
+
+
+def runs_after(step: str, scratch: Path, run_key: str, views: list[str]) -> list[ViewRun]:
+    """The views of a run for which `step` is done.
+
+    Raises:
+        StepMissing: there is none.
+    """
+    runs = [run for run in (ViewRun(scratch, view, run_key) for view in views) if run.did(step)]
+    if not runs:
+        raise _missing(step, scratch, run_key)
+    return runs
+
+
+def _missing(step: str, place: Path, run_key: str) -> StepMissing:
+    return StepMissing(f"{place} has no output of {step}", fix=f"Run `data-pipeline {step} --run-key {run_key}` first")

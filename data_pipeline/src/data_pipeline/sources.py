@@ -1,0 +1,110 @@
+"""`sources.yaml` of the feature repo: where each view's rows come from, and what they must look like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from twinserve.errors import BadInput, StepMissing
+from twinserve.features.views import ViewSpec
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+FILE_NAME = "sources.yaml"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ColumnCheck(_Strict):
+    """Bounds (inclusive) of one feature, and whether it may be null."""
+
+    min: float | None = None
+    max: float | None = None
+    nullable: bool = True
+
+
+class Freshness(_Strict):
+    """How old the newest event may be, and what happens if it is older."""
+
+    max_age_hours: float = Field(gt=0)
+    on_failure: Literal["warn", "fail"] = "warn"
+
+
+class Checks(_Strict):
+    """What a batch of rows must fulfil.
+
+    Attributes:
+        min_rows: fewer rows than this in one pull fail the run.
+        max_bad_fraction: a larger share of bad rows fails the run.
+        clock_skew_minutes: how far ahead of our clock a time may be.
+    """
+
+    columns: dict[str, ColumnCheck] = {}
+    freshness: Freshness | None = None
+    min_rows: int = Field(default=0, ge=0)
+    max_bad_fraction: Fraction = 0.05
+    clock_skew_minutes: float = Field(default=10, ge=0)
+
+
+class SourceRules(_Strict):
+    """The source of one feature view.
+
+    Attributes:
+        table: its table in the source database, `schema.table` if it is not in the default schema.
+        rename: source column → stored column; entries whose source column is absent are passed over.
+        created: source column with the time a row was written; None: the source has none.
+    """
+
+    table: str
+    rename: dict[str, str] = {}
+    created: str | None = "created"
+    lookback_minutes: float = Field(default=60, ge=0)
+    checks: Checks = Checks()
+
+    @property
+    def lookback(self) -> timedelta:
+        """How far behind the watermark rows are pulled again."""
+        return timedelta(minutes=self.lookback_minutes)
+
+
+class _Document(_Strict):
+    views: dict[str, SourceRules]
+
+
+def load_sources(feature_repo: Path, views: Iterable[ViewSpec]) -> dict[str, SourceRules]:
+    """The rules of each view, by its name.
+
+    Raises:
+        StepMissing: there is no `sources.yaml`.
+        BadInput: it is no valid YAML, has unknown or wrong entries, or does not fit the definitions.
+    """
+    file = feature_repo / FILE_NAME
+    if not file.is_file():
+        raise StepMissing(f"no {file}", fix="Write one: it names the source of each feature view")
+    try:
+        document = _Document.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+    except yaml.YAMLError as error:
+        raise BadInput(f"{file} is no YAML: {error}", fix="Mend the file") from None
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise BadInput(f"{file}: {problems}", fix="Mend the file") from None
+    for view in views:
+        _refuse_misfit(file, view, document.views.get(view.name))
+    return document.views
+
+
+def _refuse_misfit(file: Path, view: ViewSpec, rules: SourceRules | None) -> None:
+    if rules is None:
+        raise BadInput(f"{file} says nothing of the feature view {view.name}", fix="Add it under `views`")
+    targets = {"rename": rules.rename.values(), "checks.columns": rules.checks.columns}
+    for where, names in targets.items():
+        if unknown := sorted(set(names) - set(view.columns)):
+            raise BadInput(
+                f"{file}: {view.name}.{where} names {', '.join(unknown)}, not in the view", fix="Correct the name"
+            )

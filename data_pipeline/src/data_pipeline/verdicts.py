@@ -1,0 +1,69 @@
+"""Whether a batch as a whole is good enough to publish."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from data_pipeline.sources import Checks, Freshness
+
+Status = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One check of the batch and what came of it."""
+
+    check: str
+    status: Status
+    finding: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the checks of a whole batch look at.
+
+    Attributes:
+        pulled: rows that ingest pulled.
+        good: rows that passed.
+        bad: rows set aside that no earlier run had set aside.
+        newest: latest event time of the view, this batch included; None if it has no rows at all.
+    """
+
+    pulled: int
+    good: int
+    bad: int
+    newest: datetime | None
+
+    @property
+    def bad_fraction(self) -> float:
+        """Share of bad rows, 0 for an empty batch."""
+        return self.bad / (self.good + self.bad) if self.good + self.bad else 0.0
+
+
+def judge(batch: Batch, checks: Checks, now: datetime) -> list[Verdict]:
+    """Volume, share of bad rows and freshness of a batch."""
+    return [_volume(batch, checks), _bad_rows(batch, checks), *_freshness(batch, checks.freshness, now)]
+
+
+def _volume(batch: Batch, checks: Checks) -> Verdict:
+    status: Status = "ok" if batch.pulled >= checks.min_rows else "fail"
+    return Verdict("volume", status, f"{batch.pulled:,} rows pulled, at least {checks.min_rows:,} expected")
+
+
+def _bad_rows(batch: Batch, checks: Checks) -> Verdict:
+    status: Status = "ok" if batch.bad_fraction <= checks.max_bad_fraction else "fail"
+    shares = f"{batch.bad_fraction:.2%} of the rows are bad, {checks.max_bad_fraction:.2%} allowed"
+    return Verdict("bad rows", status, f"{batch.bad:,} rows set aside: {shares}")
+
+
+def _freshness(batch: Batch, rule: Freshness | None, now: datetime) -> Iterator[Verdict]:
+    if rule is None or batch.newest is None:
+        return
+    age = now - batch.newest
+    late = age > timedelta(hours=rule.max_age_hours)
+    hours = age.total_seconds() / 3600
+    finding = f"newest event {batch.newest:%Y-%m-%d %H:%M} UTC, {hours:,.1f} h ago, {rule.max_age_hours:g} h allowed"
+    yield Verdict("freshness", rule.on_failure if late else "ok", finding)

@@ -1,0 +1,89 @@
+"""What the steps of one run are given: views, rules, folders. Built for `cli` alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from data_pipeline.reading.locate import is_url
+from data_pipeline.run_folder import ViewRun, runs_after
+from data_pipeline.sources import SourceRules, load_sources
+from data_pipeline.watermarks import Watermarks
+from twinserve.errors import BadInput
+from twinserve.features.views import ViewSpec
+from twinserve.settings import Settings, load_settings, safe_name
+
+if TYPE_CHECKING:
+    from data_pipeline.validate import Places
+
+Chosen = list[tuple[ViewSpec, SourceRules]]
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Settings, definitions and rules of one run."""
+
+    settings: Settings
+    run_key: str
+    views: list[ViewSpec]
+    rules: dict[str, SourceRules]
+
+    @classmethod
+    def open(cls, run_key: str) -> Self:
+        """Read the environment and the feature repo.
+
+        Raises:
+            BadInput, StepMissing: a setting, the definitions or `sources.yaml` are missing or wrong.
+        """
+        from twinserve.features.definitions import load_views
+
+        settings = load_settings()
+        safe_name(run_key)
+        views = load_views(settings)
+        return cls(settings, run_key, views, load_sources(settings.feature_repo, views))
+
+    def chosen(self, name: str | None, source: str | None) -> Chosen:
+        """The view of this name, or all.
+
+        Raises:
+            BadInput: no such view, or a file is given where there are several.
+        """
+        names = [view.name for view in self.views]
+        if name is not None and name not in names:
+            raise BadInput(f"no feature view {name!r}", fix=f"Choose one of {', '.join(names)}")
+        found = [(view, self.rules[view.name]) for view in self.views if name in (None, view.name)]
+        if source and not is_url(source) and len(found) > 1:
+            raise BadInput("a file can't feed several feature views", fix=f"Add --view {names[0]}, for example")
+        return found
+
+    def after(self, step: str) -> Chosen:
+        """The views for which `step` is done in this run; `StepMissing` if there is none."""
+        names = [view.name for view in self.views]
+        done = {run.view for run in runs_after(step, self._scratch, self.run_key, names)}
+        return [(view, self.rules[view.name]) for view in self.views if view.name in done]
+
+    def run(self, view: ViewSpec) -> ViewRun:
+        """The run's folder for `view`."""
+        return ViewRun(self._scratch, view.name, self.run_key)
+
+    @property
+    def watermarks(self) -> Watermarks:
+        """How far the sources were read."""
+        return Watermarks(self.settings.home / "watermarks")
+
+    def places(self, view: ViewSpec) -> Places:
+        """Where the results for `view` go."""
+        from data_pipeline.quarantine import Quarantine
+        from data_pipeline.validate import Places
+
+        home = self.settings.home
+        return Places(
+            quarantine=Quarantine(home / "quarantine" / view.name),
+            report=home / "reports" / view.name / f"{safe_name(self.run_key)}.html",
+            lock=home / "locks" / f"publish-{view.name}",
+        )
+
+    @property
+    def _scratch(self) -> Path:
+        return self.settings.scratch("data_pipeline", self.run_key)
