@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import redis
 
+from twinserve.contract import Contract, GoldenRow, MissingPolicy, Output, Tolerance, build_contract
 from twinserve.embedded.redis import leased_redis
+from twinserve.features.views import ServedFeature, ServiceSpec
 from twinserve.settings import Settings, load_settings
 
 REPO_YAML = """\
@@ -31,11 +34,22 @@ from twinserve.features.sources import offline_source
 store = Entity(name="store", join_keys=["store_id"], value_type=ValueType.INT64)
 sales = FeatureView(
     name="sales", entities=[store], ttl={ttl}, source=offline_source("sales"),
-    schema=[Field(name="store_id", dtype=Int64), Field(name="revenue", dtype=Float32), Field(name="visits", dtype=Int64),
-            Field(name="open", dtype=Bool)],
+    schema=[Field(name="store_id", dtype=Int64), Field(name="revenue", dtype=Float32),
+            Field(name="visits", dtype=Int64), Field(name="open", dtype=Bool)],
 )
 service = FeatureService(name="store_ranking", features=[sales])
 """
+
+
+SERVICE = ServiceSpec(
+    "shop",
+    "ranking",
+    {"store_id": "INT64"},
+    (
+        ServedFeature("sales", "revenue", "FLOAT", 3600, ("store_id",)),
+        ServedFeature("visits", "count", "INT64", None, ("store_id",)),
+    ),
+)
 
 
 @pytest.fixture
@@ -58,6 +72,24 @@ def redis_url(shared_redis: str) -> str:
     with redis.Redis.from_url(shared_redis) as client:
         client.flushall()
     return shared_redis
+
+
+@pytest.fixture
+def build() -> Callable[..., Contract]:
+    """Builds a contract of two views: `sales:revenue` with a TTL of an hour, `visits:count` without one."""
+
+    def contract(service: ServiceSpec = SERVICE, **changes: object) -> Contract:
+        built = build_contract(
+            service,
+            output=Output(method="predict", target="sold", meaning="items sold"),
+            missing=MissingPolicy(),
+            tolerance=Tolerance(absolute=1e-9, relative=0, why="test"),
+            libraries={"numpy": np.__version__},
+            golden=(GoldenRow(features=(1.0, None), score=2.0),),
+        )
+        return built.model_copy(update=changes)
+
+    return contract
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,8 @@ from twinserve.errors import BadInput
 from twinserve.features.duck import duck
 from twinserve.features.point_in_time import ROW, JoinedView, join_sql, latest_sql
 
-START = datetime(2024, 3, 30, tzinfo=timezone.utc)  # the night in which Europe changes its clocks follows
-ZONES = [timezone.utc, timezone(timedelta(hours=5, minutes=45)), timezone(timedelta(hours=-8)), "Europe/Berlin"]
+START = datetime(2024, 3, 30, tzinfo=UTC)  # the night in which Europe changes its clocks follows
+ZONES = [UTC, timezone(timedelta(hours=5, minutes=45)), timezone(timedelta(hours=-8)), "Europe/Berlin"]
 TTL = timedelta(hours=6)
 KEYS = st.one_of(st.none(), st.integers(1, 3))
 HOURS = st.integers(0, 20)  # few moments and few keys: ties and duplicates are the rule
@@ -83,7 +83,7 @@ def test_join_equals_brute_force(features: list[Any], entities: list[Any], zone:
 @pytest.mark.parametrize(("edge", "expected"), [(0, 1.0), (1, None), (-1, 1.0)])
 def test_a_value_counts_up_to_exactly_its_ttl(edge: int, expected: float | None) -> None:
     hours = int(TTL.total_seconds() // 3600)
-    (row,) = joined([(1, 0, None, 1.0, 1.0)], [(1, hours, edge)], timezone.utc, TTL)
+    (row,) = joined([(1, 0, None, 1.0, 1.0)], [(1, hours, edge)], UTC, TTL)
     assert row[2] == expected
 
 
@@ -97,7 +97,9 @@ def test_composite_string_keys() -> None:
     stored = pd.DataFrame(
         {"shop": ["x", "x", "y"], "item": ["1", "2", "1"], "ts": [START] * 3, "price": [1.0, 2.0, 3.0]}
     )
-    asked = pd.DataFrame({"shop": ["y", "x", "y"], "item": ["1", "2", "2"], "event_timestamp": [at(1)] * 3, ROW: [0, 1, 2]})
+    asked = pd.DataFrame(
+        {"shop": ["y", "x", "y"], "item": ["1", "2", "2"], "event_timestamp": [at(1)] * 3, ROW: [0, 1, 2]}
+    )
     keys = {"shop": ("shop", "STRING"), "item": ("item", "STRING")}
     view = JoinedView("v", "stored", keys, {"price": ("price", "DOUBLE")}, "ts", None, None)
     with duck() as connection:
@@ -116,7 +118,9 @@ def test_latest_equals_the_join_asked_after_everything(features: list[Any]) -> N
         {
             "id": pa.array([row[0] for row in features], pa.int64()),
             "ts": pa.array([at(row[1]) for row in features], pa.timestamp("us", tz="UTC")),
-            "made": pa.array([None if r[2] is None else at(r[1] + r[2]) for r in features], pa.timestamp("us", tz="UTC")),
+            "made": pa.array(
+                [None if r[2] is None else at(r[1] + r[2]) for r in features], pa.timestamp("us", tz="UTC")
+            ),
             "a": pa.array([row[3] for row in features], pa.float32()),
             "b": pa.array([row[4] for row in features], pa.float64()),
         }

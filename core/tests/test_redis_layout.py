@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from feast.infra.key_encoding_utils import serialize_entity_key
@@ -24,6 +24,14 @@ from twinserve.features.redis_layout import (
 
 INT32, INT64 = st.integers(-(2**31), 2**31 - 1), st.integers(-(2**63), 2**63 - 1)
 KEY_FIELDS = {"INT32": "int32_val", "INT64": "int64_val", "STRING": "string_val"}
+
+
+def proto(field: str, value: object) -> Value:
+    message = Value()
+    setattr(message, field, value)
+    return message
+
+
 key_values = st.one_of(
     st.tuples(st.just("INT32"), INT32), st.tuples(st.just("INT64"), INT64), st.tuples(st.just("STRING"), st.text())
 )
@@ -31,10 +39,10 @@ key_values = st.one_of(
 
 @given(st.dictionaries(st.text(min_size=1), key_values, min_size=1, max_size=4), st.text())
 def test_keys_equal_feasts(keys: dict[str, tuple[str, int | str]], project: str) -> None:
-    proto = EntityKey(
-        join_keys=list(keys), entity_values=[Value(**{KEY_FIELDS[kind]: value}) for kind, value in keys.values()]
+    key = EntityKey(
+        join_keys=list(keys), entity_values=[proto(KEY_FIELDS[kind], value) for kind, value in keys.values()]
     )
-    assert redis_key(project, keys) == serialize_entity_key(proto, 3) + project.encode()
+    assert redis_key(project, keys) == serialize_entity_key(key, 3) + project.encode()
 
 
 @given(st.text(), st.text())
@@ -57,7 +65,7 @@ def test_fields_equal_feasts(view: str, feature: str) -> None:
 )
 def test_scalars_come_back_as_they_were(case: tuple[str, object]) -> None:
     field, value = case
-    decoded = decode_value(Value(**{field: value}).SerializeToString())
+    decoded = decode_value(proto(field, value).SerializeToString())
     assert decoded == value
     assert type(decoded) is type(value)
 
@@ -71,17 +79,17 @@ def test_nan_and_both_kinds_of_null() -> None:
 
 
 def test_lists_are_refused_not_misread() -> None:
-    proto = Value()
-    proto.double_list_val.val.extend([1.0, 2.0])
+    message = Value()
+    message.double_list_val.val.extend([1.0, 2.0])
     with pytest.raises(ValueError, match="no scalar"):
-        decode_value(proto.SerializeToString())
+        decode_value(message.SerializeToString())
 
 
-@given(st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1), timezones=st.just(timezone.utc)))
+@given(st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)))
 def test_event_times_keep_their_microseconds(moment: datetime) -> None:
     stamp = Timestamp()
     stamp.FromDatetime(moment)
-    epoch = datetime(1970, 1, 1, tzinfo=timezone.utc)
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
     assert decode_event_time(stamp.SerializeToString()) == (moment - epoch) // timedelta(microseconds=1)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import glob
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from twinserve.errors import TransientError
@@ -16,15 +18,17 @@ from twinserve.errors import TransientError
 def atomic_file(target: Path) -> Iterator[Path]:
     """A path beside `target` to write to; it is synced and renamed to `target` when the block ends well.
 
-    The rename is atomic on POSIX file systems. After an error nothing is left; after a SIGKILL a file
-    `.<name>.*.tmp` may be, which no reader looks at and the next write of the same target removes.
+    The rename is atomic on POSIX file systems. After an error nothing is left; after a SIGKILL a draft
+    `.<name>.*.tmp` is, which no reader looks at and the next write of the same target removes. A draft that
+    somebody is still writing is known by its lock.
 
     Raises:
         TransientError: the disk is full.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(target)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-    os.close(handle)
+    fcntl.flock(handle, fcntl.LOCK_EX)
     draft = Path(name)
     draft.chmod(0o644)
     try:
@@ -36,12 +40,20 @@ def atomic_file(target: Path) -> Iterator[Path]:
         raise _explained(error, target) from error
     finally:
         draft.unlink(missing_ok=True)
+        os.close(handle)
 
 
 def write_atomically(target: Path, content: str) -> None:
     """Replace the text of `target` (UTF-8) in one step."""
     with atomic_file(target) as draft:
         draft.write_text(content, encoding="utf-8")
+
+
+def _remove_abandoned(target: Path) -> None:
+    for draft in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+        with suppress(FileNotFoundError, BlockingIOError), draft.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            draft.unlink()
 
 
 def _sync(path: Path) -> None:

@@ -19,8 +19,12 @@ from twinserve.settings import load_settings
 logger = logging.getLogger(__name__)
 
 
-class Terminated(BaseException):
-    """SIGTERM: unwinds the stack, so that `finally` blocks run and drafts are removed."""
+class Stopped(BaseException):
+    """Ctrl-C or SIGTERM: unwinds the stack, so that `finally` blocks run and drafts are removed."""
+
+    def __init__(self, number: int) -> None:
+        self.exit_code = 128 + number  # as a shell would report it
+        super().__init__(signal.Signals(number).name)
 
 
 def run_app(app: typer.Typer) -> NoReturn:
@@ -28,33 +32,27 @@ def run_app(app: typer.Typer) -> NoReturn:
 
     Only an unexpected exception (a bug of ours) prints a stack trace.
     """
-    signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(_exit_code(lambda: app(standalone_mode=False)))
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
+    sys.exit(_exit_code(app))
 
 
-def _exit_code(run: Callable[[], Any]) -> int:  # noqa: PLR0911 - one line per way to end
-    import click
-
+def _exit_code(run: Callable[[], Any]) -> int:
     try:
         settings = load_settings()
         configure_logging(settings.log_level, settings.log_format)
-        outcome = run()
+        run()
     except TwinserveError as error:
         logger.debug("failed", exc_info=True)
         return _fail(f"{type(error).__name__}: {error}", error.exit_code)
-    except click.exceptions.Exit as leaving:
-        return leaving.exit_code
-    except click.ClickException as error:
-        error.show()
-        return ExitCode.USAGE
-    except (KeyboardInterrupt, click.Abort):
-        return _fail("interrupted", ExitCode.INTERRUPTED)
-    except Terminated:
-        return _fail("terminated", ExitCode.TERMINATED)
+    except SystemExit as leaving:  # click's own: 0, or 2 with a usage message
+        return int(leaving.code or 0)
+    except Stopped as stopped:
+        return _fail(f"stopped by {stopped}", stopped.exit_code)
     except Exception:
         logger.exception("unexpected error: please report it with the lines below")
         return ExitCode.BUG
-    return outcome if isinstance(outcome, int) else ExitCode.OK
+    return ExitCode.OK
 
 
 def report(result: Mapping[str, Any]) -> None:
@@ -64,10 +62,10 @@ def report(result: Mapping[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise Terminated
+def _stop(number: int, _frame: FrameType | None) -> NoReturn:
+    raise Stopped(number)
 
 
-def _fail(message: str, code: ExitCode) -> ExitCode:
+def _fail(message: str, code: int) -> int:
     sys.stderr.write(f"{message}\n")
     return code

@@ -67,13 +67,9 @@ def database_errors(name: str) -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        raise TransientError(
-            f"{name} can't be used now: {_reason(error)}", fix="Is it up and reachable?"
-        ) from error
+        raise TransientError(f"{name} can't be used now: {_reason(error)}", fix="Is it up and reachable?") from error
     except DBAPIError as error:
-        raise BadInput(
-            f"{name} refuses: {_reason(error)}", fix="Check its tables and our user's rights"
-        ) from error
+        raise BadInput(f"{name} refuses: {_reason(error)}", fix="Check its tables and our user's rights") from error
 
 
 def _reason(error: DBAPIError) -> str:

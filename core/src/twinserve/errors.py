@@ -21,7 +21,7 @@ class ExitCode(IntEnum):
     TRANSIENT = 75  # sysexits.h EX_TEMPFAIL: retry
     USAGE = 2  # a wrong command line, as click reports it: do not retry
     BUG = 70  # sysexits.h EX_SOFTWARE: an exception nobody expected
-    INTERRUPTED = 130  # Ctrl-C
+    INTERRUPTED = 130  # Ctrl-C; 128 + the signal's number, as a shell has it
     TERMINATED = 143  # SIGTERM
 
 

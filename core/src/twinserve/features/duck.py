@@ -27,7 +27,7 @@ def duck() -> Iterator[duckdb.DuckDBPyConnection]:
     except duckdb.IOException as error:
         raise _io_error(error) from error
     except (duckdb.BinderException, duckdb.ConversionException, duckdb.InvalidInputException) as error:
-        raise BadInput(f"the stored features don't have the columns or types asked for: {error}") from error
+        raise BadInput(f"the data does not have the columns or types asked for: {error}") from error
     finally:
         connection.close()
 

@@ -62,8 +62,10 @@ class AsofRetrievalJob(RetrievalJob):  # type: ignore[misc]
                 expired, so that unknown, stale and null can be told apart.
         """
         with atomic_file(target) as draft, self._query.open(event_times=event_times) as (connection, sql):
-            connection.execute(f"COPY ({sql}) TO '{draft}' (FORMAT parquet, COMPRESSION zstd)")
-            counted = connection.execute(f"SELECT count(*) FROM '{draft}'").fetchone()
+            name = str(draft).replace("'", "''")
+            counted = connection.execute(
+                f"COPY ({sql}) TO '{name}' (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"
+            ).fetchone()
         return int(counted[0]) if counted else 0
 
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:  # noqa: ARG002 - Feast's signature

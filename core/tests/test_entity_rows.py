@@ -1,0 +1,128 @@
+"""Files as people really send them."""
+
+from __future__ import annotations
+
+import gzip
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from twinserve.entity_rows import INSTANT, read_entity_rows
+from twinserve.errors import BadInput
+
+KEYS = {"shop_id": "INT64"}
+GOOD = "event_timestamp\tshop_id\tnote\n2021-04-16 20:29:28+00:00\t1001\ta\n2021-04-17 04:29:28+02:00\t1002\t\n"
+
+
+def write(folder: Path, text: str, name: str = "rows.csv", encoding: str = "utf-8") -> Path:
+    file = folder / name
+    file.write_bytes(text.encode(encoding))
+    return file
+
+
+@pytest.mark.parametrize("separator", ["\t", ",", ";"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_text_files(tmp_path: Path, separator: str, encoding: str) -> None:
+    rows = read_entity_rows(write(tmp_path, GOOD.replace("\t", separator), encoding=encoding), KEYS)
+    assert rows.table.column_names == ["event_timestamp", "shop_id", "note"]
+    assert rows.table["shop_id"].to_pylist() == [1001, 1002]
+    assert rows.table["event_timestamp"].to_pylist()[1] == datetime(2021, 4, 17, 2, 29, 28, tzinfo=UTC)
+    assert rows.table.schema.field("event_timestamp").type == INSTANT
+    assert rows.notes == ()
+
+
+def test_gzip_and_crlf(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv.gz"
+    file.write_bytes(gzip.compress(GOOD.replace("\n", "\r\n").encode()))
+    assert read_entity_rows(file, KEYS).table["note"].to_pylist() == ["a", None]
+
+
+def test_naive_times_are_utc_and_said(tmp_path: Path) -> None:
+    rows = read_entity_rows(write(tmp_path, GOOD.replace("+00:00", "")), KEYS)
+    assert rows.table["event_timestamp"].to_pylist()[0] == datetime(2021, 4, 16, 20, 29, 28, tzinfo=UTC)
+    assert rows.notes == ("rows.csv: 1 times in event_timestamp have no zone; taken as UTC",)
+
+
+def test_parquet_of_every_kind_of_time(tmp_path: Path) -> None:
+    moment = pd.Timestamp("2024-03-31T01:30:00", tz="Europe/Berlin")
+    for number, column in enumerate(
+        [
+            pd.Series([moment]),
+            pd.Series([moment.tz_convert("UTC").tz_localize(None)]),
+            pd.Series([moment.tz_convert("UTC")]).astype("datetime64[ms, UTC]"),
+            pd.Series([moment.isoformat()]),
+        ]
+    ):
+        file = tmp_path / f"{number}.parquet"
+        pd.DataFrame({"shop_id": [1], "event_timestamp": column}).to_parquet(file)
+        assert read_entity_rows(file, KEYS).table["event_timestamp"].to_pylist() == [moment.to_pydatetime()]
+
+
+def test_string_keys_stay_strings(tmp_path: Path) -> None:
+    file = write(tmp_path, "shop_id,event_timestamp\n007,2024-01-01T00:00Z\n,2024-01-01T00:00Z\n")
+    assert read_entity_rows(file, {"shop_id": "STRING"}).table["shop_id"].to_pylist() == ["007", None]
+    assert read_entity_rows(file, KEYS).table["shop_id"].to_pylist() == [7, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "is empty"),
+        ("event_timestamp,shop_id\n", "header but no rows"),
+        ("event_timestamp,id\n2024-01-01,1\n", "no column shop_id; it has event_timestamp, id"),
+        ("event_timestamp,shop_id\n2024-01-01,1\nyesterday,2\n", r"rows.csv, line 3: event_timestamp is 'yesterday'"),
+        ("event_timestamp,shop_id\n\n2024-01-01,1\n\n,2\n", "line 5: event_timestamp is 'None'"),
+        ('event_timestamp,shop_id,n\n2024-01-01,1,"a\nb"\nx,2,c\n', "line 4: event_timestamp is 'x'"),
+        ("event_timestamp,shop_id\n2024-01-01,1\n2024-01-01,one\n", "line 3: shop_id is 'one', which is no INT64"),
+        ("event_timestamp,shop_id\n2024-01-01,1.5\n", "line 2: shop_id is '1.5'"),
+        ("event_timestamp,shop_id\n2024-01-01,9223372036854775808\n", "line 2: shop_id"),
+        ("event_timestamp,shop_id,shop_id\n2024-01-01,1,2\n", "two columns named shop_id"),
+        ("event_timestamp,shop_id\n2024-01-01\n", "can't be read"),
+    ],
+)
+def test_bad_files_name_file_column_and_line(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(BadInput, match=says) as raised:
+        read_entity_rows(write(tmp_path, text), KEYS)
+    assert "rows.csv" in str(raised.value)
+
+
+def test_no_file_a_folder_and_no_text(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"no file .*nowhere\.csv"):
+        read_entity_rows(tmp_path / "nowhere.csv", KEYS)
+    with pytest.raises(BadInput, match="no file"):
+        read_entity_rows(tmp_path, KEYS)
+    with pytest.raises(BadInput, match="can't be read"):
+        read_entity_rows(write(tmp_path, "não,shop_id\n", encoding="latin-1"), KEYS)
+    with pytest.raises(BadInput, match="can't be read"):
+        read_entity_rows(write(tmp_path, "PAR1", name="rows.parquet"), KEYS)
+
+
+def test_a_parquet_key_of_another_kind(tmp_path: Path) -> None:
+    file = tmp_path / "rows.parquet"
+    pd.DataFrame({"shop_id": [1.0, 2.5], "event_timestamp": ["2024-01-01"] * 2}).to_parquet(file)
+    with pytest.raises(BadInput, match=r"row 2: shop_id is '2\.5'"):
+        read_entity_rows(file, KEYS)
+    pd.DataFrame({"shop_id": [True], "event_timestamp": ["2024-01-01"]}).to_parquet(file)
+    pa.parquet.write_table(pa.table({"shop_id": [[1]], "event_timestamp": ["2024-01-01"]}), file)
+    with pytest.raises(BadInput, match="shop_id holds list"):
+        read_entity_rows(file, KEYS)
+
+
+rows = st.lists(
+    st.tuples(st.integers(-(2**63), 2**63 - 1), st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1))),
+    min_size=1,
+    max_size=20,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(rows)
+def test_rows_come_back_in_order(tmp_path: Path, rows: list[tuple[int, datetime]]) -> None:
+    text = "shop_id,event_timestamp\n" + "".join(f"{key},{moment.isoformat()}Z\n" for key, moment in rows)
+    table = read_entity_rows(write(tmp_path, text), KEYS).table
+    assert list(zip(*table.to_pydict().values(), strict=True)) == [(k, m.replace(tzinfo=UTC)) for k, m in rows]

@@ -1,0 +1,68 @@
+"""The environment: read in one place, strictly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twinserve.errors import BadInput
+from twinserve.settings import child_environment, load_settings, safe_name
+
+
+def test_defaults_are_embedded_below_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TWINSERVE_HOME", str(tmp_path))
+    settings = load_settings()
+    assert settings.source_database == f"sqlite:///{tmp_path}/source/source.db"
+    assert settings.mlflow_tracking == f"sqlite:///{tmp_path}/mlflow/mlflow.db"
+    assert settings.feast_registry == f"sqlite:///{tmp_path}/feast/registry.db"
+    assert settings.redis_url is None
+
+
+def test_servers_replace_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TWINSERVE_SOURCE_URL", "postgresql+psycopg://u:secret@db/source")
+    settings = load_settings()
+    assert settings.source_database == "postgresql+psycopg://u:secret@db/source"
+    assert "secret" not in repr(settings)
+
+
+def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TWINSERVE_REDIS_URL", "")
+    assert load_settings().redis_url is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("TWINSERVE_REDS_URL", "x", "unknown setting TWINSERVE_REDS_URL"),
+        ("TWINSERVE_ONLINE_PORT", "http", "TWINSERVE_ONLINE_PORT"),
+        ("TWINSERVE_ONLINE_PORT", "70000", "TWINSERVE_ONLINE_PORT"),
+        ("TWINSERVE_LOG_LEVEL", "loud", "TWINSERVE_LOG_LEVEL"),
+        ("TWINSERVE_MODEL_NAME", "a/b", "TWINSERVE_MODEL_NAME"),
+    ],
+)
+def test_mistakes_are_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(BadInput, match=says):
+        load_settings()
+
+
+def test_a_child_gets_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TWINSERVE_HOME", raising=False)
+    environment = child_environment(load_settings(), EXTRA="1")
+    assert environment["TWINSERVE_HOME"] == str(tmp_path / ".twinserve")
+    assert environment["EXTRA"] == "1"
+
+
+@given(st.text(max_size=300))
+def test_run_keys_never_leave_their_folder(key: str) -> None:
+    try:
+        name = safe_name(key)
+    except BadInput:
+        return
+    assert "/" not in name
+    assert name not in ("", ".", "..")
+    assert Path("x", name).parent == Path("x")
