@@ -12,6 +12,7 @@ A source that needs a password belongs in the setting `TWINSERVE_SOURCE_URL`: pa
 from datetime import timedelta
 
 from airflow.sdk import DAG, Param
+
 from pipeline_task import pipeline_task
 
 RUN_KEY = {"--run-key": "{{ run_id }}"}

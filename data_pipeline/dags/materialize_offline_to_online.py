@@ -8,6 +8,7 @@ Each run starts where the last one ended, less a look-back for rows that arrived
 from datetime import timedelta
 
 from airflow.sdk import DAG, Param
+
 from pipeline_task import pipeline_task
 
 # 0 is a value of its own: no look-back

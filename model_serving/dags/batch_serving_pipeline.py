@@ -10,6 +10,7 @@ The same run key again writes the same bytes to the same place. The last task's 
 from datetime import timedelta
 
 from airflow.sdk import DAG, Param
+
 from pipeline_task import pipeline_task
 
 RUN_KEY = {"--run-key": "{{ params.run_key or run_id }}"}

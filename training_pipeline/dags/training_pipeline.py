@@ -9,6 +9,7 @@ if the last task passes; a model that does not pass fails that task and moves no
 from datetime import timedelta
 
 from airflow.sdk import DAG, Param, chain
+
 from pipeline_task import pipeline_task
 
 RUN_KEY = {"--run-key": "{{ run_id }}"}

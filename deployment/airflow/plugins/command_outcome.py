@@ -41,5 +41,5 @@ def _result(command: str, line: str) -> dict[str, Any]:
         result = None
     if not isinstance(result, dict):
         shown = repr(line[:SHOWN_CHARACTERS]) if line else "nothing"
-        raise AirflowFailException(f"{command} exited with 0, but must end with one JSON object; its last line: {shown}")
+        raise AirflowFailException(f"{command} exited with 0 but did not end with one JSON object: {shown}")
     return result

@@ -1,4 +1,4 @@
-"""Runtime `local`: a pipeline command as a process of the Airflow worker, from the pipelines' own virtual environment."""
+"""Runtime `local`: a pipeline command as a process of the Airflow worker, from the pipelines' own environment."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
@@ -28,8 +28,8 @@ class LocalCommand(BaseOperator):
         options: option names and (templated) values; an empty value drops the option.
     """
 
-    template_fields: ClassVar[Sequence[str]] = ("options",)
-    template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json"}
+    template_fields = ("options",)
+    template_fields_renderers = {"options": "json"}  # noqa: RUF012 - declared so by Airflow
 
     def __init__(self, *, command: Sequence[str], options: Mapping[str, str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -37,7 +37,7 @@ class LocalCommand(BaseOperator):
         self.options = dict(options)
         self._process: CommandProcess | None = None
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - Airflow's signature
         """Run the command.
 
         Returns:

@@ -128,7 +128,7 @@ def _environment(settings: Settings, checkout: Checkout, port: int, extra: Mappi
     home = settings.home
     (home / "tmp").mkdir(parents=True, exist_ok=True)
     airflow = airflow_environment(home / "airflow", checkout, port)
-    return child_environment(settings, **contained_environment(home), **airflow, **extra)
+    return child_environment(settings, **{**contained_environment(home), **airflow, **extra})
 
 
 def _password(home: Path) -> str:

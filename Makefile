@@ -1,0 +1,108 @@
+# Everything that a developer runs. Needs Python 3.11 or newer and make; the rest is fetched into this folder.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+PORT ?= 8080
+TESTS ?=
+WORKERS ?= 2
+HERE := $(CURDIR)
+# an own uv of a known version, unless another one is named: make UV=uv …
+UV ?= $(HERE)/.uv/bin/uv
+UV_CACHE_DIR ?= $(HERE)/.uv/cache
+
+# uv's cache, locks and Pythons stay in .uv; byte code is compiled once, in the environments, and not into the sources
+export UV_CACHE_DIR
+export UV_PYTHON_INSTALL_DIR := $(HERE)/.uv/python
+export UV_COMPILE_BYTECODE := 1
+export UV_NO_PROGRESS := 1
+export PYTHONDONTWRITEBYTECODE := 1
+# a virtual environment that happens to be active is not ours
+unexport VIRTUAL_ENV
+
+BIN := .venv/bin
+AIRFLOW_BIN := deployment/airflow/.venv/bin
+DAG_CODE := deployment/airflow/plugins data_pipeline/dags training_pipeline/dags model_serving/dags tests/dags
+LOCKED := uv.lock pyproject.toml $(wildcard */pyproject.toml) deployment/local/pyproject.toml
+# .env, if there is one, is read by uv: what the environment already holds wins over it
+RUN = $(UV) run --no-sync --quiet $(if $(wildcard .env),--env-file .env) --
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1mmake %-10s\033[0m %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+##@ Use
+
+.PHONY: setup
+setup: .uv/workspace.stamp .uv/airflow.stamp ## Make the two virtual environments (done by every target that needs them)
+
+.PHONY: demo
+demo: setup ## From raw data to an answer: sample data, the four DAGs, the service, one request
+	@$(RUN) twinserve-local demo
+
+.PHONY: serve
+serve: setup ## The online service in the foreground, on port 8172
+	@$(RUN) model-serving serve
+
+.PHONY: airflow
+airflow: setup ## Airflow in the foreground, on port 8080 or PORT=…; prints its login
+	@$(RUN) twinserve-local airflow --port $(PORT)
+
+.PHONY: mlflow
+mlflow: setup ## MLflow's pages on the embedded store, in the foreground, on port 5000
+	@$(RUN) twinserve-local mlflow
+
+.PHONY: clean
+clean: ## Stop what runs and remove all data (TWINSERVE_HOME)
+	@if [ -x $(BIN)/twinserve-local ] && [ -x "$$(command -v $(UV))" ]; then $(RUN) twinserve-local clean; else rm -rf .twinserve; fi
+
+.PHONY: distclean
+distclean: clean ## Remove the environments and caches too
+	@rm -rf .venv deployment/airflow/.venv .uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+##@ Develop
+
+.PHONY: test
+test: setup ## All tests that need no Docker; TESTS="core/tests -k join" for some
+	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(TESTS)
+	@$(if $(TESTS),,$(AIRFLOW_BIN)/pytest -c deployment/airflow/pyproject.toml --rootdir $(HERE) tests/dags)
+
+.PHONY: lint
+lint: setup ## Style (ruff), types (mypy), and who may import whom (import-linter)
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(AIRFLOW_BIN)/mypy --config-file deployment/airflow/pyproject.toml $(DAG_CODE)
+	@$(BIN)/lint-imports
+
+.PHONY: format
+format: setup ## Let ruff put the code in order
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+# ---------------------------------------------------------------- environments
+
+.uv/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3")'
+	@$(PYTHON) -m venv .uv
+	@.uv/bin/python -m pip install --quiet --disable-pip-version-check --no-cache-dir 'uv>=0.9.7'
+
+# the Python at hand if it is one that we support (UV_PYTHON is set), else the one that .python-version names
+SYNC = mkdir -p .uv/tmp; \
+	if $(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))'; \
+	then export UV_PYTHON="$${UV_PYTHON:-$$(command -v $(PYTHON))}"; fi; \
+	TMPDIR=$(HERE)/.uv/tmp $(UV) sync --frozen --quiet
+
+.uv/workspace.stamp: $(LOCKED) $(if $(filter $(HERE)/.uv/bin/uv,$(UV)),| .uv/bin/uv)
+	@echo 'Making the virtual environment of the pipelines'
+	@$(SYNC)
+	@touch $@
+
+.uv/airflow.stamp: deployment/airflow/uv.lock deployment/airflow/pyproject.toml $(if $(filter $(HERE)/.uv/bin/uv,$(UV)),| .uv/bin/uv)
+	@echo 'Making the virtual environment of Airflow'
+	@$(SYNC) --project deployment/airflow
+	@touch $@
