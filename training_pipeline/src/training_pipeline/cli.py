@@ -1,0 +1,165 @@
+"""`training-pipeline`: from labels and features to a registered, validated champion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from training_pipeline.run_folder import RunFolder
+from twinserve.console import report, run_app
+from twinserve.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from training_pipeline.labels import LabelColumns
+    from training_pipeline.params import Labels, Params
+    from twinserve.contract import Contract
+    from twinserve.features.views import ServiceSpec
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, rich_markup_mode=None)
+RunKey = Annotated[str, typer.Option(help="names the run; its steps hand each other files under this name")]
+
+
+@app.callback()
+def commands() -> None:
+    """The steps, in order: feature-store-init, data-extraction, data-validation, data-preparation, model-training,
+    model-evaluation, model-validation."""
+
+
+@app.command()
+def feature_store_init(run_key: RunKey) -> None:
+    """Apply the feature definitions, check the feature service, and fix this run's parameters."""
+    from training_pipeline.params import load_params
+    from training_pipeline.steps.feature_store_init import init_feature_store
+    from twinserve.embedded.redis import leased_redis
+    from twinserve.features.service import describe_service
+    from twinserve.features.store import apply_definitions, open_store
+
+    settings = load_settings()
+    params = load_params(settings.training_params)
+    with leased_redis(settings) as redis_url:
+        result = init_feature_store(
+            _run(settings, run_key),
+            params,
+            apply=lambda: apply_definitions(settings, redis_url),
+            describe=lambda name: describe_service(open_store(settings, redis_url), name),
+            draft=_draft_contract,
+        )
+    report(result)
+
+
+@app.command()
+def data_extraction(
+    run_key: RunKey,
+    labels: Annotated[str, typer.Option(help="a file of labels, in place of those that params.yaml names")] = "",
+) -> None:
+    """Join labels with the features of their moment."""
+    from training_pipeline.labels import LabelColumns, target_type
+    from training_pipeline.steps.data_extraction import extract_data
+    from twinserve.embedded.redis import leased_redis
+    from twinserve.features.store import open_store
+
+    settings = load_settings()
+    run = _run(settings, run_key)
+    run.begin("data-extraction")
+    params, contract = run.params(), run.contract()
+    keys: dict[str, str] = {key.name: key.dtype for key in contract.join_keys}
+    kind = target_type(params.output.positive_class)
+    columns = LabelColumns(keys, params.labels.timestamp, params.labels.target, kind)
+    place, pieces = _labels(settings, params.labels, labels, columns)
+    with leased_redis(settings) as redis_url:
+        store = open_store(settings, redis_url)
+
+        def join(source: Path, target: Path) -> int:
+            service = store.get_feature_service(contract.feature_service)
+            job = store.get_historical_features(
+                entity_df=str(source), features=service, full_feature_names=contract.full_feature_names
+            )
+            return int(job.write_parquet(target, event_times=True))
+
+        report(extract_data(run, columns, pieces, place, join))
+
+
+@app.command()
+def data_validation(run_key: RunKey) -> None:
+    """Check schema, targets, balance, missing values and skew; refuse what is not fit to train on."""
+    from training_pipeline.steps.data_validation import validate_data
+
+    report(validate_data(_run(load_settings(), run_key)))
+
+
+@app.command()
+def data_preparation(run_key: RunKey) -> None:
+    """Leave out rows that can't be scored, split by time."""
+    from training_pipeline.steps.data_preparation import prepare_data
+
+    report(prepare_data(_run(load_settings(), run_key)))
+
+
+@app.command()
+def model_training(run_key: RunKey) -> None:
+    """Fit the candidate and log it."""
+    from training_pipeline.steps.model_training import train_model
+    from training_pipeline.tracking import Tracking
+
+    settings = load_settings()
+    report(train_model(_run(settings, run_key), Tracking(settings)))
+
+
+@app.command()
+def model_evaluation(run_key: RunKey) -> None:
+    """Measure candidate, baselines and champion on the test rows."""
+    from training_pipeline.steps.model_evaluation import evaluate_model
+    from training_pipeline.tracking import Tracking
+    from twinserve.registry import Registry
+
+    settings = load_settings()
+    report(evaluate_model(_run(settings, run_key), Registry(settings), Tracking(settings)))
+
+
+@app.command()
+def model_validation(run_key: RunKey) -> None:
+    """Register the candidate and make it champion, if it passes every check."""
+    from training_pipeline.steps.model_validation import validate_model
+    from twinserve.registry import Registry
+
+    settings = load_settings()
+    report(validate_model(_run(settings, run_key), Registry(settings)))
+
+
+def main() -> NoReturn:
+    """The console script."""
+    run_app(app)
+
+
+def _run(settings: Settings, run_key: str) -> RunFolder:
+    return RunFolder(settings.scratch("training_pipeline", run_key), run_key)
+
+
+def _draft_contract(service: ServiceSpec, params: Params) -> Contract:
+    from training_pipeline.estimators import libraries_of, stated_tolerance
+    from twinserve.contract import build_contract, library_versions
+
+    return build_contract(
+        service,
+        output=params.contract_output,
+        missing=params.missing,
+        tolerance=stated_tolerance(params.model, params.tolerance),
+        libraries=library_versions(libraries_of(params.model)),
+        golden=(),
+    )
+
+
+def _labels(settings: Settings, named: Labels, given: str, columns: LabelColumns) -> tuple[str, Iterator[pa.Table]]:
+    """Where the labels are, and the labels."""
+    from training_pipeline.labels import database_labels, file_labels
+
+    file = Path(given) if given else named.file
+    if file is not None:
+        return str(file), file_labels(file, columns)
+    table = named.table or ""
+    return f"table {table}", database_labels(settings.source_database, table, columns)

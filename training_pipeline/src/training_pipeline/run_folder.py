@@ -1,0 +1,101 @@
+"""The folder in which the steps of one run hand each other files, and who must have been there before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from training_pipeline.params import Params
+from twinserve.atomic import write_atomically
+from twinserve.contract import Contract
+from twinserve.errors import StepMissing
+
+STEPS = (
+    "feature-store-init",
+    "data-extraction",
+    "data-validation",
+    "data-preparation",
+    "model-training",
+    "model-evaluation",
+    "model-validation",
+)
+
+
+class RunFolder:
+    """One run's files. A step that has done its work leaves `<step>.json`, its result.
+
+    Args:
+        folder: `settings.scratch("training_pipeline", run_key)`.
+        run_key: as it was given on the command line, for messages.
+    """
+
+    def __init__(self, folder: Path, run_key: str) -> None:
+        self.folder, self.run_key = folder, run_key
+        self.labels = folder / "labels.parquet"
+        self.training_rows = folder / "training_rows.parquet"
+        self.train = folder / "train.parquet"
+        self.test = folder / "test.parquet"
+        self.estimator = folder / "estimator.skops"
+
+    @property
+    def name(self) -> str:
+        """The run key as MLflow knows it."""
+        return self.folder.name
+
+    def begin(self, step: str) -> None:
+        """Make sure that the step before is done; forget what this step and those after it did.
+
+        Raises:
+            StepMissing: names the command to run first.
+        """
+        number = STEPS.index(step)
+        if number:
+            self.result(STEPS[number - 1])
+        for later in STEPS[number:]:
+            self._marker(later).unlink(missing_ok=True)
+
+    def finish(self, step: str, result: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Note that `step` is done; gives its result back."""
+        self.write_json(step, result)
+        return result
+
+    def result(self, step: str) -> dict[str, Any]:
+        """What `step` found.
+
+        Raises:
+            StepMissing: it was not run, or it failed.
+        """
+        marker = self._marker(step)
+        if not marker.is_file():
+            command = f"training-pipeline {step} --run-key {self.run_key}"
+            raise StepMissing(f"{self.folder} has no result of {step}", fix=f"Run `{command}` first")
+        found: dict[str, Any] = json.loads(marker.read_text(encoding="utf-8"))
+        return found
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> Path:
+        """Write `<name>.json`; returns its path."""
+        write_atomically(self._marker(name), json.dumps(content, indent=1, default=str, allow_nan=False) + "\n")
+        return self._marker(name)
+
+    def keep_params(self, params: Params) -> None:
+        """Fix the parameters of this run."""
+        write_atomically(self._marker("params"), params.model_dump_json(indent=1) + "\n")
+
+    def params(self) -> Params:
+        """The parameters that this run began with."""
+        self.result("feature-store-init")
+        return Params.model_validate_json(self._marker("params").read_bytes())
+
+    def keep_contract(self, contract: Contract) -> None:
+        """Note what the model will read and return; golden rows come with the model."""
+        write_atomically(self._marker("contract"), contract.to_json())
+
+    def contract(self) -> Contract:
+        """The contract without golden rows."""
+        self.result("feature-store-init")
+        return Contract.from_json(self._marker("contract").read_bytes())
+
+    def _marker(self, name: str) -> Path:
+        return self.folder / f"{name}.json"

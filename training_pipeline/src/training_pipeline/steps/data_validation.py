@@ -1,0 +1,33 @@
+"""Step 3: is this training set fit to train on?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from training_pipeline.checks import as_dicts, refuse_failed
+from training_pipeline.data_checks import check_data
+from training_pipeline.run_folder import RunFolder
+from training_pipeline.targets import class_counts, read_targets
+from training_pipeline.training_rows import read_training_rows
+
+FIX = "Correct the data, or `data_checks` in params.yaml, and begin a new run"
+
+
+def validate_data(run: RunFolder) -> Mapping[str, Any]:
+    """Check the training rows; every verdict is in `data_checks.json`, also when one refuses the data.
+
+    Raises:
+        PermanentError: names each check that failed, with its numbers.
+        ContractMismatch: a column is missing or of another type than declared.
+    """
+    run.begin("data-validation")
+    params = run.params()
+    rows = read_training_rows(run.training_rows, run.contract())
+    targets = read_targets(rows.table[params.labels.target], params)
+    checks = check_data(rows, targets, params)
+    written = run.write_json("data_checks", {"checks": as_dicts(checks)})
+    refuse_failed(checks, "the training data is", FIX)
+    counts = {"classes": class_counts(targets.values[targets.usable])} if params.classifies else {}
+    result = {"rows": rows.table.num_rows, "checks": len(checks), **counts, "report": str(written)}
+    return run.finish("data-validation", result)

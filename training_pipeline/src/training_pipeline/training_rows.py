@@ -1,0 +1,116 @@
+"""Label rows joined with their features, as arrays, each cell with what is known of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from training_pipeline.labels import EVENT_TIME
+from twinserve.contract import Contract
+from twinserve.entity_rows import INSTANT
+from twinserve.errors import ContractMismatch
+from twinserve.features.point_in_time import EVENT_TIME_SUFFIX
+from twinserve.missing import NO_EVENT, REASONS, Matrix, Status, cell_status, model_input, row_reason
+
+ARROW_TYPES = {
+    "INT32": pa.int32(),
+    "INT64": pa.int64(),
+    "FLOAT": pa.float32(),
+    "DOUBLE": pa.float64(),
+    "BOOL": pa.bool_(),
+}
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """The result of the point-in-time join.
+
+    Attributes:
+        table: keys, `event_timestamp`, target, features, `<view>__event_timestamp`.
+    """
+
+    table: pa.Table
+    contract: Contract
+
+    @cached_property
+    def asked(self) -> NDArray[np.int64]:
+        """(rows,), µs since 1970 UTC."""
+        return _micros(self.table[EVENT_TIME])
+
+    @cached_property
+    def values(self) -> Matrix:
+        """(rows, features), NaN where there is none."""
+        columns = [_floats(self.table[name]) for name in self.contract.columns]
+        return np.column_stack(columns) if columns else np.empty((self.table.num_rows, 0))
+
+    @cached_property
+    def status(self) -> NDArray[np.int8]:
+        """(rows, features): the `Status` of each cell."""
+        times = {view: _micros(self.table[view + EVENT_TIME_SUFFIX]) for view in self.contract.views}
+        event_times = np.column_stack([times[feature.view] for feature in self.contract.features])
+        return cell_status(self.contract, self.values, event_times, self.asked)
+
+    @cached_property
+    def reason(self) -> NDArray[np.int8]:
+        """(rows,): the `Status` for which the contract's policy leaves the row out, `PRESENT` where it doesn't."""
+        return row_reason(self.contract.missing, self.status)
+
+    @property
+    def model_input(self) -> Matrix:
+        """(rows, features): what the model sees."""
+        return model_input(self.values, self.status)
+
+    def missing_cells(self) -> dict[str, int]:
+        """Rows by the gravest thing that is missing in them, whatever the policy says; complete rows first."""
+        worst = self.status.max(axis=1, initial=Status.PRESENT)
+        by_reason = {name: int((worst == kind).sum()) for kind, name in REASONS.items()}
+        return {"complete": int((worst == Status.PRESENT).sum()), **by_reason}
+
+    def left_out(self) -> dict[str, int]:
+        """Rows that the contract's policy leaves out, by reason."""
+        return {name: int((self.reason == kind).sum()) for kind, name in REASONS.items()}
+
+
+def read_training_rows(file: Path, contract: Contract) -> TrainingRows:
+    """Read what data-extraction wrote.
+
+    Raises:
+        ContractMismatch: a column is missing or has another type than its feature is declared with.
+    """
+    table = pq.read_table(file)
+    if found := schema_problems(table.schema, contract):
+        raise ContractMismatch(f"{file}: {'; '.join(found)}", fix="Run data-extraction again")
+    return TrainingRows(table, contract)
+
+
+def schema_problems(schema: pa.Schema, contract: Contract) -> list[str]:
+    """Columns that are missing or of another type than the contract's features are declared with."""
+    wanted = {name: ARROW_TYPES[f.dtype] for name, f in zip(contract.columns, contract.features, strict=True)}
+    times = [EVENT_TIME, *(view + EVENT_TIME_SUFFIX for view in contract.views)]
+    wanted |= dict.fromkeys(times, INSTANT)
+    have = {field.name: field.type for field in schema}
+    needed = [*wanted, contract.output.target]
+    found = [f"column {name} is missing" for name in needed if name not in have]
+    return found + [
+        f"column {name} is {have[name]}, not {kind}" for name, kind in wanted.items() if have.get(name, kind) != kind
+    ]
+
+
+def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    # by way of uint8, as Arrow has no cast from bool to double
+    numbers = column.cast(pa.uint8()) if pa.types.is_boolean(column.type) else column
+    floats: NDArray[np.float64] = numbers.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy()
+    return floats
+
+
+def _micros(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    whole = pc.fill_null(column.cast(pa.int64()), NO_EVENT)
+    micros: NDArray[np.int64] = whole.to_numpy()
+    return micros
