@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-
 from platform_under_test import ROOT, Platform
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("bakeries")]
@@ -90,7 +89,7 @@ def test_batch_and_online_answer_alike(bakeries: Platform, champion: dict[str, A
     with bakeries.serving() as client:
         answer = client.post("/inference", json={"request_id": "r", "bakery_codes": keys}).json()
         each = [client.post("/inference", json={"request_id": "r", "bakery_codes": [key]}).json() for key in CODES]
-    best = batch.loc[batch["prediction"].idxmax()]
+    best = batch.sort_values("prediction", ascending=False, kind="stable").iloc[0]
     assert answer["prediction"] == best["bakery_code"]
     assert answer["left_out"] == [{"id": "nobody", "reason": "unknown"}]
     assert answer["model"] == {"name": "revenue", "version": "1"}
