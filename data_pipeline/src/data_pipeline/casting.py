@@ -64,30 +64,43 @@ def arrow_type(feast_type: str, column: str) -> pa.DataType:
 
 def cast_column(column: pa.Array, feast_type: str) -> Cast:
     """Read one column of a source as `feast_type`. NaN counts as null: pandas writes nulls so."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
     if feast_type == "UNIX_TIMESTAMP":
         return Cast(*as_instants(column))
     if feast_type in ("FLOAT", "DOUBLE"):
         return _finite(_numbers(column), ARROW_TYPES[feast_type])
-    target = ARROW_TYPES[feast_type]
-    if target == pa.string() and pa.types.is_floating(column.type):
-        return _one_by_one(column, target, _text)
-    if column.type != target and target == pa.bool_():
-        return _one_by_one(column, target, _truth)
-    try:
-        return Cast(column.cast(target), np.zeros(len(column), bool))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return _one_by_one(column, target, _text if target == pa.string() else _whole_of(target))
+    target, read = ARROW_TYPES[feast_type], _READERS[feast_type]
+    if column.type == target or not _misleading(column.type, target):
+        try:
+            return Cast(column.cast(target), np.zeros(len(column), bool))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            pass
+    return _one_by_one(column, target, read)
+
+
+def _misleading(found: pa.DataType, target: pa.DataType) -> bool:
+    """Casts that Arrow has, but that mean something else: ticks of a time, `1001.0` for a key, any number as true."""
+    return bool(
+        (pa.types.is_integer(target) and pa.types.is_temporal(found))
+        or (pa.types.is_string(target) and pa.types.is_floating(found))
+        or pa.types.is_boolean(target)
+    )
 
 
 def _numbers(column: pa.Array) -> Cast:
     text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
     if pa.types.is_temporal(column.type):
-        return Cast(pa.nulls(len(column), pa.float64()), pc.is_valid(column).to_numpy(zero_copy_only=False))
+        return _all_wrong(column, pa.float64())
     try:
         # unsafe for numbers: an integer above 2^53 may lose digits, as it would in any float column
         return Cast(column.cast(pa.float64(), safe=text), np.zeros(len(column), bool))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return _one_by_one(column, pa.float64(), _number)
+
+
+def _all_wrong(column: pa.Array, target: pa.DataType) -> Cast:
+    return Cast(pa.nulls(len(column), target), pc.is_valid(column).to_numpy(zero_copy_only=False))
 
 
 def _finite(read: Cast, target: pa.DataType) -> Cast:
@@ -116,8 +129,8 @@ def _number(value: Any) -> float:
     return float(_plain(value))
 
 
-def _whole_of(target: pa.DataType) -> Callable[[Any], int | None]:
-    bound = 2 ** (target.bit_width - 1)
+def _whole_of(bits: int) -> Callable[[Any], int | None]:
+    bound = 2 ** (bits - 1)
 
     def whole(value: Any) -> int | None:
         if isinstance(value, float) and math.isnan(value):
@@ -150,3 +163,11 @@ def _text(value: Any) -> str | None:
     if isinstance(value, float):
         return None if math.isnan(value) else str(int(value)) if value.is_integer() else str(value)
     return value.decode() if isinstance(value, bytes) else str(value)
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "INT32": _whole_of(32),
+    "INT64": _whole_of(64),
+    "STRING": _text,
+    "BOOL": _truth,
+}

@@ -66,7 +66,7 @@ def _plain_look(axes: Axes) -> None:
 def _per_day(axes: Axes, column: pa.ChunkedArray) -> None:
     days, counts = np.unique(column.to_numpy().astype("datetime64[D]"), return_counts=True)
     axes.bar(days, counts, color=BAR, width=0.85)
-    axes.xaxis.set_major_locator(AutoDateLocator(minticks=2, maxticks=8))  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(AutoDateLocator(minticks=3, maxticks=9))  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_formatter(DateFormatter("%Y-%m-%d"))  # type: ignore[no-untyped-call]
 
 

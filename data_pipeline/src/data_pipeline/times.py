@@ -30,6 +30,8 @@ class Instants(NamedTuple):
 
 def as_instants(column: pa.Array) -> Instants:
     """Read timestamps, dates or ISO 8601 text; anything else is no time, since its unit would be a guess."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
     kind = column.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return _from_typed(column, naive=getattr(kind, "tz", None) is None)

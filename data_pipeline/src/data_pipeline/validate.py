@@ -132,8 +132,16 @@ def _findings(run: ViewRun, rows: Sorted, verdicts: list[Verdict], cleaned: dict
         notes=[f"{count:,} times in {column} name no zone; they were taken as UTC." for column, count in naive],
         sources=run.outcome("ingest")["sources"],
         good=rows.good,
-        examples=[("; ".join(row.reasons), row.original) for row in rows.aside[:EXAMPLES]],
+        examples=_examples(rows.aside),
     )
+
+
+def _examples(aside: list[SetAside]) -> list[tuple[str, str]]:
+    """One row of each combination of reasons, up to `EXAMPLES`."""
+    found: dict[str, str] = {}
+    for row in aside:
+        found.setdefault("; ".join(row.reasons), row.original)
+    return list(found.items())[:EXAMPLES]
 
 
 def _refusal(

