@@ -171,8 +171,8 @@ def ride_rows() -> pd.DataFrame:
     """Fresh rows an hour old and two days old, a stale key, a key with a null, and rows of April 2021."""
     rows = []
     for number, key in enumerate(FRESH):
-        for age in (timedelta(hours=1), timedelta(days=2)):
-            rows.append((key, 0.1 + 0.17 * number, 10 * number + age.days, number % 2 == 0, NOW - age))
+        rows.append((key, 0.1 + 0.17 * number, 10 * number, number % 2 == 0, NOW - timedelta(hours=1)))
+        rows.append((key, 0.9 - 0.17 * number, 10 * number + 2, True, NOW - timedelta(days=2)))
         rows.append((key, 0.9 - 0.1 * number, 5, True, datetime(2021, 4, 16, tzinfo=UTC)))
         rows.append((key, 0.2 + 0.1 * number, 7, False, datetime(2021, 4, 18, tzinfo=UTC)))
     rows.append((STALE, 0.5, 5, True, NOW - timedelta(days=10)))

@@ -127,7 +127,7 @@ def _facts(run: BatchRun, extraction: Extraction, model: ServedModel, tally: Cou
         model_version=model.version,
         rows=tally.total(),
         predicted=tally[None],
-        left_out={reason: count for reason, count in sorted((r, c) for r, c in tally.items() if r is not None)},
+        left_out=dict(sorted((r, c) for r, c in tally.items() if r is not None)),
     )
 
 

@@ -1,0 +1,131 @@
+"""The Starlette application that BentoML mounts: our pages, and the life of what is behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from model_serving.online.composition import redis_client, redis_url_of, serving_builder
+from model_serving.online.documentation import PAGE, PAGE_HEADERS, SCRIPT, openapi
+from model_serving.online.metrics import InferenceMetrics
+from model_serving.online.readiness import Readiness
+from model_serving.online.refusal import Refusal
+from model_serving.online.transport import InferenceEndpoint, as_json, refusal_headers, refused
+from twinserve.errors import TwinserveError
+from twinserve.logs import configure_logging
+from twinserve.settings import Settings, load_settings
+
+PARENT_CHECK_SECONDS = 1.0
+
+
+class OnlineApplication:
+    """The pages, the readiness behind them, and the tasks that run as long as they do."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.readiness = Readiness()
+        self._inference = InferenceEndpoint(self.readiness, InferenceMetrics(), settings.online_max_body_bytes)
+        self.pages = Starlette(routes=self._routes(), exception_handlers={405: _wrong_method}, lifespan=self._lifespan)
+
+    def _routes(self) -> list[Route | Mount]:
+        return [
+            Route("/inference", self._inference_page, methods=["POST"]),
+            Route("/", self._page, methods=["GET"]),
+            Route("/docs.js", self._script, methods=["GET"]),
+            Route("/docs.json", self._openapi, methods=["GET"]),
+            Mount("/static_content", StaticFiles(directory=swagger_files())),
+        ]
+
+    async def _inference_page(self, request: Request) -> Response:
+        return await self._inference(request)
+
+    async def _page(self, _: Request) -> Response:
+        return HTMLResponse(PAGE, headers=PAGE_HEADERS)
+
+    async def _script(self, _: Request) -> Response:
+        return Response(SCRIPT, headers={"Cache-Control": "no-cache"}, media_type="text/javascript")
+
+    async def _openapi(self, _: Request) -> Response:
+        return as_json(openapi(self.readiness))
+
+    def refuse_unready(self) -> None:
+        """For `/readyz`.
+
+        Raises:
+            HTTPException: 503 with the reason, while no model is loaded.
+        """
+        try:
+            self.readiness.needed()
+        except Refusal as refusal:
+            raise HTTPException(refusal.status, refusal.message, refusal_headers(refusal)) from None
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        _log_our_way(self._settings)
+        tasks = [asyncio.create_task(self._load()), asyncio.create_task(_leave_with_parent())]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+    async def _load(self) -> None:
+        """Load the model, then stay, so that the client is closed when the service stops."""
+        try:
+            redis = redis_client(redis_url_of(self._settings), self._settings.online_redis_timeout_ms)
+        except TwinserveError as error:
+            self.readiness.why = str(error)
+            return
+        async with redis:
+            await self.readiness.keep_trying(serving_builder(self._settings, redis))
+            await asyncio.Event().wait()
+
+
+def online_application() -> OnlineApplication:
+    """The application, with the settings of this process's environment."""
+    return OnlineApplication(load_settings())
+
+
+def swagger_files() -> Path:
+    """Swagger UI's files, which BentoML carries."""
+    import bentoml
+
+    return Path(bentoml.__file__).parent / "_internal" / "server" / "static_content"
+
+
+async def _wrong_method(_: Request, error: Exception) -> Response:
+    refusal = Refusal("method_not_allowed", "this page takes another method")
+    headers = error.headers if isinstance(error, HTTPException) else None
+    return as_json(refused(refusal).model_dump(mode="json"), refusal.status, headers)
+
+
+def _log_our_way(settings: Settings) -> None:
+    """BentoML's lines too go to standard error in our format; a line for every request is not written at all."""
+    configure_logging(settings.log_level, settings.log_format)
+    for name in ("bentoml", "uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.setLevel(logging.WARNING)
+        logger.propagate = name != "uvicorn.access"  # without a handler, uvicorn does not even build the line
+
+
+async def _leave_with_parent() -> None:
+    """A worker whose supervisor was killed is of no use, and would hold the port."""
+    parent = os.getppid()
+    while os.getppid() == parent:  # noqa: ASYNC110 - nothing tells a process that its parent has died
+        await asyncio.sleep(PARENT_CHECK_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)

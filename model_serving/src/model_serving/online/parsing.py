@@ -1,0 +1,82 @@
+"""From bytes to a validated request, or a refusal that says which part is wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from model_serving.online.refusal import Refusal
+from model_serving.online.wire import MAX_REQUEST_ID, InferenceRequest, RequestShape
+
+MAX_SHOWN = 120
+_CODES = {
+    "missing": "missing_field",
+    "extra_forbidden": "unknown_field",
+    "too_short": "empty_list",
+    "too_long": "too_many_candidates",
+    "string_too_short": "out_of_range",
+    "string_too_long": "out_of_range",
+    "greater_than_equal": "out_of_range",
+    "less_than_equal": "out_of_range",
+}
+
+
+def parse_request(body: bytes, shape: RequestShape) -> InferenceRequest:
+    """Read a request body.
+
+    Raises:
+        Refusal: it is no JSON, or not of the shape; carries the request's id if that much could be read.
+    """
+    document = _document(body)
+    try:
+        valid = shape.body.model_validate(document)
+    except ValidationError as error:
+        raise _refusal(error.errors(include_url=False, include_context=False)[0], _request_id(document)) from None
+    return InferenceRequest(valid.request_id, tuple(dict.fromkeys(valid.candidates)))
+
+
+def _document(body: bytes) -> Any:
+    try:
+        return json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_number)
+    except RecursionError:
+        raise Refusal("not_json", "the body is nested too deeply") from None
+    except ValueError as error:  # JSONDecodeError, UnicodeDecodeError, a number of thousands of digits
+        raise Refusal("not_json", f"the body is no JSON: {_short(str(error))}") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in members:
+            raise Refusal("duplicate_field", "a field is given twice", field=_short(name))
+        members[name] = value
+    return members
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _refusal(problem: ErrorDetails, request_id: str | None) -> Refusal:
+    code = _CODES.get(problem["type"], "wrong_type")
+    where = _place(problem["loc"])
+    return Refusal(code, f"{where or 'the body'}: {_short(problem['msg'])}", field=where, request_id=request_id)
+
+
+def _place(location: tuple[int | str, ...]) -> str | None:
+    """`('ids', 3)` as `ids[3]`; None for the whole body."""
+    parts = [f"[{part}]" if isinstance(part, int) else part for part in location]
+    return _short("".join(parts)) if parts else None
+
+
+def _request_id(document: Any) -> str | None:
+    found = document.get("request_id") if isinstance(document, Mapping) else None
+    return found if isinstance(found, str) and 0 < len(found) <= MAX_REQUEST_ID else None
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"

@@ -1,0 +1,74 @@
+"""The data plane: a validated request in, the best candidate out. It knows no HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import numpy as np
+
+from model_serving.online.refusal import Refusal
+from model_serving.online.wire import Answer, InferenceRequest, LeftOut, Model
+from model_serving.scoring import Scored, score_rows
+from twinserve.errors import TransientError
+from twinserve.features.online import OnlineReader, OnlineRows
+from twinserve.registry import ServedModel
+
+RETRY_AFTER = 1
+Clock = Callable[[], int]
+
+
+class InferencePlane:
+    """One loaded model over one online store.
+
+    Args:
+        reader: made from the model's own contract.
+        clock: now, in µs since 1970 UTC: the moment at which a feature must still be fresh.
+        read_seconds: how long the online store may take, all attempts together.
+    """
+
+    def __init__(self, model: ServedModel, reader: OnlineReader, clock: Clock, read_seconds: float) -> None:
+        self._model, self._reader, self._clock, self._read_seconds = model, reader, clock, read_seconds
+        self.serves = Model(name=model.name, version=model.version)
+        self._best = np.nanargmax if model.contract.output.best == "highest" else np.nanargmin
+
+    async def answer(self, request: InferenceRequest) -> Answer:
+        """Score the candidates and name the best; the first of the request among equals.
+
+        Raises:
+            Refusal: `no_candidate` if none could be scored, `feature_store_unavailable`.
+        """
+        asked = self._clock()
+        rows = await self._read(request)
+        moments = np.full(len(request.keys), asked, dtype=np.int64)
+        scored = score_rows(self._model, rows.values, rows.event_times, moments)
+        left_out = _left_out(request, scored)
+        if len(left_out) == len(request.keys):
+            raise Refusal(
+                "no_candidate", "none of the candidates could be scored",
+                request_id=request.request_id, model=self.serves, left_out=left_out,
+            )  # fmt: skip
+        best = int(self._best(scored.scores))
+        return Answer(
+            request_id=request.request_id,
+            prediction=request.keys[best],
+            score=float(scored.scores[best]),
+            error=None,
+            model=self.serves,
+            left_out=left_out,
+        )
+
+    async def _read(self, request: InferenceRequest) -> OnlineRows:
+        try:
+            async with asyncio.timeout(self._read_seconds):
+                return await self._reader.read(request.keys)
+        except (TransientError, TimeoutError) as error:
+            raise Refusal(
+                "feature_store_unavailable", "the feature store does not answer",
+                request_id=request.request_id, model=self.serves, retry_after=RETRY_AFTER,
+            ) from error  # fmt: skip
+
+
+def _left_out(request: InferenceRequest, scored: Scored) -> tuple[LeftOut, ...]:
+    pairs = zip(request.keys, scored.reasons, strict=True)
+    return tuple(LeftOut.model_validate({"id": key, "reason": reason}) for key, reason in pairs if reason is not None)

@@ -1,0 +1,73 @@
+"""Whether there is a model to answer with, and if not, why; keeps trying until there is one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from model_serving.online.plane import InferencePlane
+from model_serving.online.refusal import Refusal
+from model_serving.online.wire import RequestShape
+from twinserve.errors import TwinserveError
+
+logger = logging.getLogger(__name__)
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What a ready service answers with."""
+
+    plane: InferencePlane
+    shape: RequestShape
+
+
+class Readiness:
+    """Not ready until `keep_trying` has built what to serve with.
+
+    Being ready means: a model is loaded and fits its features. A lost online store does not make the service
+    unready: each of its requests is refused with a reason, which tells the caller more than a closed door would.
+    """
+
+    def __init__(self) -> None:
+        self.serving: Serving | None = None
+        self.why = "the model is being loaded"
+        self.retry_after = int(FIRST_PAUSE)
+
+    def needed(self) -> Serving:
+        """What to serve with.
+
+        Raises:
+            Refusal: `model_not_ready`, and why.
+        """
+        if self.serving:
+            return self.serving
+        raise Refusal("model_not_ready", self.why, retry_after=self.retry_after)
+
+    async def keep_trying(self, build: Callable[[], Serving]) -> None:
+        """Call `build` in a thread, again and again with growing pauses, until it succeeds."""
+        pause = FIRST_PAUSE
+        while not await self._tried(build):
+            self.retry_after = int(pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _tried(self, build: Callable[[], Serving]) -> bool:
+        try:
+            self.serving = await asyncio.to_thread(build)
+        except TwinserveError as error:
+            self._explain(str(error))
+        except Exception:
+            logger.exception("loading the model failed")
+            self._explain("loading the model failed unexpectedly; the service's log has the rest")
+        else:
+            model = self.serving.plane.serves
+            logger.info("ready: %s version %s", model.name, model.version)
+        return self.serving is not None
+
+    def _explain(self, why: str) -> None:
+        if why != self.why:
+            logger.warning("not ready: %s", why)
+        self.why = why

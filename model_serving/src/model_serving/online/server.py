@@ -1,0 +1,98 @@
+"""Running the service in the foreground: BentoML's supervisor and its workers, until a signal."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from twinserve.errors import BadInput
+from twinserve.settings import Settings, child_environment
+
+logger = logging.getLogger(__name__)
+STOP_SECONDS = 10  # for requests under way when a signal comes
+
+
+def serve(settings: Settings, redis_url: str, host: str, port: int) -> None:
+    """Serve until SIGINT or SIGTERM; the workers are gone when this returns.
+
+    Raises:
+        BadInput: no such host, or the port is taken.
+    """
+    address = free_address(host, port)
+    folder = settings.home / "bentoml" / str(port)
+    with _temporary_files(folder / "tmp"):
+        # BentoML reads its configuration from the environment when it is imported, and hands ours on to the workers
+        os.environ.update(server_environment(settings, redis_url, folder))
+        _run(address, port)
+
+
+def _run(address: str, port: int) -> None:
+    from _bentoml_impl.server.serving import serve_http  # type: ignore[import-untyped]
+
+    from model_serving.online.service import Inference
+
+    for name in ("bentoml", "circus"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    Inference.inject_config()  # type: ignore[attr-defined] # the decorator has made a bentoml.Service of it
+    logger.info("listening on http://%s:%s; Ctrl-C stops", address, port)
+    # not Inference.serve_http: it can't bound the time that a stop takes, and resets the log's format
+    serve_http(Inference, host=address, port=port, timeout_graceful_shutdown=STOP_SECONDS)
+
+
+@contextmanager
+def _temporary_files(folder: Path) -> Iterator[None]:
+    """An empty folder for what the server's libraries write and forget."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def server_environment(settings: Settings, redis_url: str, folder: Path) -> dict[str, str]:
+    """The environment of supervisor and workers: our settings, and BentoML kept to `folder` and silent."""
+    return child_environment(
+        settings,
+        TWINSERVE_REDIS_URL=redis_url,
+        BENTOML_HOME=str(folder),
+        BENTOML_DO_NOT_TRACK="True",
+        BENTOML_VERBOSITY="-1",
+        BENTOML_CONFIG_OVERRIDES=json.dumps(bentoml_configuration(settings)),
+        TMPDIR=str(folder / "tmp"),
+    )
+
+
+def bentoml_configuration(settings: Settings) -> dict[str, object]:
+    """BentoML's configuration, as far as it is not its default."""
+    return {
+        "services": {
+            "workers": settings.online_workers,
+            "logging": {"access": {"enabled": False}},
+            "tracing": {"excluded_urls": ".*"},  # a span for each request costs more than most requests
+        }
+    }
+
+
+def free_address(host: str, port: int) -> str:
+    """The host as an IP address, after a look whether the port is free on it."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise BadInput(f"no host {host!r}: {error.strerror}", fix="Correct --host or TWINSERVE_ONLINE_HOST") from None
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            raise BadInput(
+                f"can't listen on {host}:{port}: {error.strerror}",
+                fix="Stop what listens there, or take another port with --port or TWINSERVE_ONLINE_PORT",
+            ) from None
+    return str(address[0])

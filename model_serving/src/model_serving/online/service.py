@@ -1,0 +1,24 @@
+"""The class service that BentoML finds by its name, `model_serving.online.service:Inference`.
+
+BentoML imports this module in its supervisor and in each worker, so the objects below must exist after the import;
+they read the settings and nothing else. Loading begins with the worker's lifespan.
+"""
+
+from __future__ import annotations
+
+import bentoml
+
+from model_serving.online.application import online_application
+
+application = online_application()
+
+
+@bentoml.service(name="inference")
+@bentoml.asgi_app(application.pages, path="/")
+class Inference:
+    """The online service; its pages are in `application`, its health answers are BentoML's."""
+
+    async def __is_ready__(self) -> bool:
+        """Ready once a model is loaded; `/readyz` gives the reason otherwise."""
+        application.refuse_unready()
+        return True
