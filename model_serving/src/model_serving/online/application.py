@@ -22,7 +22,7 @@ from model_serving.online.documentation import PAGE, PAGE_HEADERS, SCRIPT, opena
 from model_serving.online.metrics import InferenceMetrics
 from model_serving.online.readiness import Readiness
 from model_serving.online.refusal import Refusal
-from model_serving.online.transport import InferenceEndpoint, as_json, refusal_headers, refused
+from model_serving.online.transport import InferenceEndpoint, as_json
 from twinserve.errors import TwinserveError
 from twinserve.logs import configure_logging
 from twinserve.settings import Settings, load_settings
@@ -69,7 +69,7 @@ class OnlineApplication:
         try:
             self.readiness.needed()
         except Refusal as refusal:
-            raise HTTPException(refusal.status, refusal.message, refusal_headers(refusal)) from None
+            raise HTTPException(refusal.status, refusal.message, refusal.headers) from None
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
@@ -110,7 +110,7 @@ def swagger_files() -> Path:
 async def _wrong_method(_: Request, error: Exception) -> Response:
     refusal = Refusal("method_not_allowed", "this page takes another method")
     headers = error.headers if isinstance(error, HTTPException) else None
-    return as_json(refused(refusal).model_dump(mode="json"), refusal.status, headers)
+    return as_json(refusal.answer.model_dump(mode="json"), refusal.status, headers)
 
 
 def _log_our_way(settings: Settings) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from model_serving.online.readiness import Readiness
-from model_serving.online.refusal import CODES
-from model_serving.online.wire import Answer, RequestShape
+from model_serving.online.readiness import Readiness, Serving
+from model_serving.online.refusal import CODES, Refusal
+from model_serving.online.wire import EXAMPLE_REQUEST_ID, Answer, LeftOut, RequestShape
 
 REF = "#/components/schemas/{model}"
 RETRY_AFTER = {"Retry-After": {"description": "seconds", "schema": {"type": "integer", "minimum": 1}}}
@@ -17,17 +17,18 @@ RETRY_AFTER = {"Retry-After": {"description": "seconds", "schema": {"type": "int
 def openapi(readiness: Readiness) -> dict[str, Any]:
     """OpenAPI 3.1. Before a model is loaded the request's field is not known yet, and the document says so."""
     serving = readiness.serving
-    about = f"Serves {serving.plane.serves.name} version {serving.plane.serves.version}." if serving else ""
+    model = readiness.model
     request, schemas = _schemas(serving.shape if serving else None)
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Twinserve",
             "version": "1",
-            "description": about or f"Not ready: {readiness.why}",
+            "description": f"Serves {model.name}, version {model.version}." if model else f"Not ready: {readiness.why}",
         },
+        "tags": [{"name": "inference"}, {"name": "operation", "description": "for those who run the service"}],
         "paths": {
-            "/inference": {"post": _inference(request, serving.shape.example if serving else None)},
+            "/inference": {"post": _inference(request, serving)},
             "/livez": {"get": _probe("Is the process alive?", {"200": "yes"})},
             "/readyz": {"get": _probe("Is a model loaded?", {"200": "yes", "503": "no; the text says why"})},
             "/metrics": {"get": _probe("Metrics for Prometheus", {"200": "in Prometheus's text format"})},
@@ -40,41 +41,63 @@ def _schemas(shape: RequestShape | None) -> tuple[dict[str, Any], dict[str, Any]
     """The request's schema, and every named one."""
     models: list[Any] = [(Answer, "serialization"), *([(shape.body, "validation")] if shape else [])]
     names, definitions = models_json_schema(models, ref_template=REF)
-    request = names[(shape.body, "validation")] if shape else {"type": "object"}
+    request = names[shape.body, "validation"] if shape else {"type": "object"}
     return request, definitions["$defs"]
 
 
-def _inference(request: dict[str, Any], example: dict[str, Any] | None) -> dict[str, Any]:
-    body = {"schema": request} | ({"example": example} if example else {})
+def _inference(request: dict[str, Any], serving: Serving | None) -> dict[str, Any]:
+    body = {"schema": request} | ({"example": serving.shape.example} if serving else {})
+    good = {"200": _answer("The best candidate, and who was left out and why", _good_examples(serving))}
     return {
+        "tags": ["inference"],
         "summary": "Choose the best of some candidates",
         "operationId": "inference",
         "requestBody": {"required": True, "content": {"application/json": body}},
-        "responses": {"200": _answer("The best candidate, and who was left out and why")} | _refusals(),
+        "responses": good | _refusals(serving),
     }
 
 
-def _refusals() -> dict[str, Any]:
-    """One response for each status, listing its codes."""
-    by_status: dict[int, list[str]] = {}
+def _good_examples(serving: Serving | None) -> dict[str, Answer]:
+    if serving is None:
+        return {}
+    first, *_, last = serving.shape.example[serving.shape.field]
+    return {
+        "ok": Answer(
+            request_id=EXAMPLE_REQUEST_ID,
+            prediction=first,
+            score=0.75,
+            error=None,
+            model=serving.plane.serves,
+            left_out=(LeftOut(id=last, reason="stale"),),
+        )
+    }
+
+
+def _refusals(serving: Serving | None) -> dict[str, Any]:
+    """One response for each status, with an example for each of its codes."""
+    by_status: dict[int, dict[str, Answer]] = {}
     for code, (status, meaning) in CODES.items():
         if code != "method_not_allowed":  # no answer to a POST
-            by_status.setdefault(status, []).append(f"`{code}`: {meaning}")
-    return {str(status): _answer("; ".join(lines), status) for status, lines in sorted(by_status.items())}
+            refusal = Refusal(code, meaning)
+            refusal.model = serving.plane.serves if serving and code != "model_not_ready" else None
+            by_status.setdefault(status, {})[code] = refusal.answer
+    return {
+        str(status): _answer("; ".join(f"`{code}`: {CODES[code][1]}" for code in answers), answers, status)
+        for status, answers in sorted(by_status.items())
+    }
 
 
-def _answer(description: str, status: int = 200) -> dict[str, Any]:
-    content = {"application/json": {"schema": {"$ref": REF.format(model="Answer")}}}
+def _answer(description: str, examples: dict[str, Answer], status: int = 200) -> dict[str, Any]:
+    shown = {name: {"value": answer.model_dump(mode="json")} for name, answer in examples.items()}
+    content = {"application/json": {"schema": {"$ref": REF.format(model="Answer")}, "examples": shown}}
     again = {"headers": RETRY_AFTER} if status == 503 else {}  # noqa: PLR2004 - the one status that asks to come back
     return {"description": description, "content": content} | again
 
 
 def _probe(summary: str, responses: dict[str, str]) -> dict[str, Any]:
     text = {"text/plain": {"schema": {"type": "string"}}}
-    return {
-        "summary": summary,
-        "responses": {status: {"description": d, "content": text} for status, d in responses.items()},
-    }
+    described = {status: {"description": meaning, "content": text} for status, meaning in responses.items()}
+    return {"tags": ["operation"], "summary": summary, "responses": described}
 
 
 PAGE = """\
@@ -86,6 +109,13 @@ PAGE = """\
   <title>Twinserve</title>
   <link rel="stylesheet" href="static_content/swagger-ui.css">
   <link rel="icon" href="data:,">
+  <style>
+    body { margin: 0; background: #fafafa; }
+    .swagger-ui .wrapper { max-width: 1100px; }
+    .swagger-ui .info { margin: 30px 0 10px; }
+    .swagger-ui .operation-servers { display: none; }
+    .swagger-ui .body-param__text { min-height: 200px; }
+  </style>
 </head>
 <body>
   <div id="swagger-ui"></div>

@@ -44,10 +44,7 @@ class InferencePlane:
         scored = score_rows(self._model, rows.values, rows.event_times, moments)
         left_out = _left_out(request, scored)
         if len(left_out) == len(request.keys):
-            raise Refusal(
-                "no_candidate", "none of the candidates could be scored",
-                request_id=request.request_id, model=self.serves, left_out=left_out,
-            )  # fmt: skip
+            raise Refusal("no_candidate", "none of the candidates could be scored", left_out=left_out)
         best = int(self._best(scored.scores))
         return Answer(
             request_id=request.request_id,
@@ -64,9 +61,8 @@ class InferencePlane:
                 return await self._reader.read(request.keys)
         except (TransientError, TimeoutError) as error:
             raise Refusal(
-                "feature_store_unavailable", "the feature store does not answer",
-                request_id=request.request_id, model=self.serves, retry_after=RETRY_AFTER,
-            ) from error  # fmt: skip
+                "feature_store_unavailable", "the feature store does not answer", retry_after=RETRY_AFTER
+            ) from error
 
 
 def _left_out(request: InferenceRequest, scored: Scored) -> tuple[LeftOut, ...]:

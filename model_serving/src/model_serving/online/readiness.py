@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from model_serving.online.plane import InferencePlane
 from model_serving.online.refusal import Refusal
-from model_serving.online.wire import RequestShape
+from model_serving.online.wire import Model, RequestShape
 from twinserve.errors import TwinserveError
 
 logger = logging.getLogger(__name__)
@@ -45,6 +45,11 @@ class Readiness:
         if self.serving:
             return self.serving
         raise Refusal("model_not_ready", self.why, retry_after=self.retry_after)
+
+    @property
+    def model(self) -> Model | None:
+        """The loaded version, if there is one."""
+        return self.serving.plane.serves if self.serving else None
 
     async def keep_trying(self, build: Callable[[], Serving]) -> None:
         """Call `build` in a thread, again and again with growing pauses, until it succeeds."""

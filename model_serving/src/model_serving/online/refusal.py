@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from model_serving.online.wire import LeftOut, Model
+from model_serving.online.wire import Answer, LeftOut, Model, Problem
 
 
 class Refusal(Exception):
@@ -22,19 +22,37 @@ class Refusal(Exception):
         *,
         field: str | None = None,
         request_id: str | None = None,
-        model: Model | None = None,
         left_out: tuple[LeftOut, ...] = (),
         retry_after: int | None = None,
     ) -> None:
         super().__init__(message)
         self.code, self.message, self.field = code, message, field
-        self.request_id, self.model, self.left_out = request_id, model, left_out
-        self.retry_after = retry_after
+        self.request_id, self.left_out, self.retry_after = request_id, left_out, retry_after
+        self.model: Model | None = None  # known to the transport, which sets it
 
     @property
     def status(self) -> int:
         """The HTTP status."""
         return CODES[self.code][0]
+
+    @property
+    def answer(self) -> Answer:
+        """The body, in the shape of every answer."""
+        return Answer(
+            request_id=self.request_id,
+            prediction=None,
+            score=None,
+            error=Problem(code=self.code, message=self.message, field=self.field),
+            model=self.model,
+            left_out=self.left_out,
+        )
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """When to come back; and that a connection with an unread body can't be used again."""
+        again = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+        close = {"Connection": "close"} if self.code in ("body_too_large", "body_timeout") else {}
+        return again | close
 
 
 # code -> status, meaning

@@ -14,8 +14,8 @@ from starlette.responses import Response
 from model_serving.online.metrics import InferenceMetrics
 from model_serving.online.parsing import parse_request
 from model_serving.online.readiness import Readiness
-from model_serving.online.refusal import Refusal
-from model_serving.online.wire import Answer, Problem
+from model_serving.online.refusal import CODES, Refusal
+from model_serving.online.wire import Answer
 
 logger = logging.getLogger(__name__)
 BODY_SECONDS = 10.0
@@ -35,13 +35,10 @@ class InferenceEndpoint:
         try:
             answer, status = await self._answer(request), 200
         except Refusal as refusal:
-            answer, status, headers = refused(refusal), refusal.status, refusal_headers(refusal)
+            refusal.model = self._readiness.model
+            answer, status, headers = refusal.answer, refusal.status, refusal.headers
         except ClientDisconnect:
             return Response(status_code=CLIENT_CLOSED_REQUEST)
-        except Exception:
-            logger.exception("answering /inference failed")
-            unexpected = Refusal("internal", "a fault of ours; the service's log has the rest")
-            answer, status = refused(unexpected), unexpected.status
         self._metrics.count(answer, time.perf_counter() - began)
         return as_json(answer.model_dump(mode="json"), status, headers)
 
@@ -50,26 +47,14 @@ class InferenceEndpoint:
         _refuse_other_media(request)
         wanted = parse_request(await _body(request, self._max_body_bytes), serving.shape)
         self._metrics.count_candidates(len(wanted.keys))
-        return await serving.plane.answer(wanted)
-
-
-def refused(refusal: Refusal) -> Answer:
-    """A refusal in the shape of every answer."""
-    return Answer(
-        request_id=refusal.request_id,
-        prediction=None,
-        score=None,
-        error=Problem(code=refusal.code, message=refusal.message, field=refusal.field),
-        model=refusal.model,
-        left_out=refusal.left_out,
-    )
-
-
-def refusal_headers(refusal: Refusal) -> dict[str, str]:
-    """When to come back; and that a connection with an unread body can't be used again."""
-    again = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
-    close = {"Connection": "close"} if refusal.code in ("body_too_large", "body_timeout") else {}
-    return again | close
+        try:
+            return await serving.plane.answer(wanted)
+        except Refusal as refusal:
+            refusal.request_id = wanted.request_id
+            raise
+        except Exception as error:
+            logger.exception("answering /inference failed")
+            raise Refusal("internal", CODES["internal"][1], request_id=wanted.request_id) from error
 
 
 def as_json(content: Mapping[str, object], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
