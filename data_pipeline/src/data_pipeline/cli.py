@@ -113,13 +113,15 @@ def materialize(
     *,
     lookback_hours: Annotated[float | None, typer.Option(min=0, help="read the days of the last hours again")] = None,
 ) -> None:
-    """Bring the latest row of each key to the online store."""
+    """Apply the feature definitions, and bring the latest row of each key to the online store."""
     from twinserve.embedded.redis import leased_redis
     from twinserve.features.materialize import materialize as run
+    from twinserve.features.store import apply_definitions
 
     settings = load_settings()
     lookback = None if lookback_hours is None else timedelta(hours=lookback_hours)
     with leased_redis(settings) as redis_url:
+        apply_definitions(settings, redis_url)
         results = run(settings, redis_url, lookback)
     report({"views": {result.view: asdict(result) for result in results}})
 

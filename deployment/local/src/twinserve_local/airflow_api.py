@@ -98,7 +98,8 @@ class AirflowApi:
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task.task_id}/logs/{task.attempt}"
         content = self._call("GET", path, params={"full_content": True})["content"]
         events = (e["event"] if isinstance(e, dict) else str(e) for e in content)
-        return [line for event in events for line in event.splitlines()][-lines:]
+        said = (line for event in events for line in event.splitlines() if line and not line.startswith("::"))
+        return list(said)[-lines:]
 
     def _call(self, method: str, path: str, **more: Any) -> dict[str, Any]:
         answer = _send(self._client, method, f"/api/v2{path}", **more)

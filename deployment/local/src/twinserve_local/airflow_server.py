@@ -8,20 +8,19 @@ import os
 import secrets
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
-from twinserve.atomic import write_atomically
 from twinserve.errors import BadInput, PermanentError, TransientError
 from twinserve.settings import Settings, child_environment
 from twinserve_local.airflow_settings import USER, airflow_environment, password_file
 from twinserve_local.checkout import Checkout
 from twinserve_local.ports import HOST, is_free
-from twinserve_local.sessions import Session, is_running, start_session, stop_sessions
+from twinserve_local.sessions import Session, is_running, last_line, recorded_session, stop_recorded
 from twinserve_local.telemetry import contained_environment
 
 # two servers for the logs of tasks would listen on every address of the machine; the API server reads the files itself
@@ -31,9 +30,9 @@ COMPONENTS = {
     "scheduler": ["scheduler", "--skip-serve-logs"],
     "triggerer": ["triggerer", "--skip-serve-logs"],
 }
+ESSENTIAL = ("api-server", "dag-processor", "scheduler")  # the triggerer serves tasks that defer; none of ours does
 START_SECONDS = 120.0
-TASK_SECONDS = 15.0  # for a running task to stop and to be written down
-STOP_SECONDS = 3.0
+STOP_SECONDS = 6.0  # a running task has three to stop in, and a moment to say that it did
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Airflow:
 
 @contextmanager
 def running_airflow(
-    settings: Settings, checkout: Checkout, port: int, extra: Mapping[str, str], tell: Callable[[str], None]
+    settings: Settings, checkout: Checkout, port: int, parts: Sequence[str] = ESSENTIAL
 ) -> Iterator[tuple[Airflow, list[Session]]]:
     """Airflow on `port`, ready for work inside the block, gone after it.
 
@@ -56,8 +55,7 @@ def running_airflow(
         settings: `home` is where Airflow lives, in the folder `airflow`.
         checkout: where its environment, DAGs and plug-ins are.
         port: on 127.0.0.1.
-        extra: more environment for Airflow and the tasks that it starts.
-        tell: takes a line about what is going on.
+        parts: the components to start, of `COMPONENTS`.
 
     Raises:
         BadInput: the port is taken, or another Airflow runs in the same home.
@@ -65,22 +63,23 @@ def running_airflow(
     """
     home = settings.home / "airflow"
     with only_one(home):
-        stop_recorded(home)
+        stop_airflow(home)  # what a run that was ended by SIGKILL has left
         if not is_free(port):
             raise BadInput(f"port {port} on {HOST} is in use", fix="Stop what uses it, or pass --port")
-        environment = _environment(settings, checkout, port, extra)
+        environment = _environment(settings, checkout, port)
         password = _password(home)
         sessions: list[Session] = []
         try:
             _migrate(checkout, environment, home)
-            _start_all(sessions, checkout, environment, home)
+            for name in parts:
+                command = [str(checkout.airflow), *COMPONENTS[name]]
+                log = component_log(home, name)
+                sessions.append(recorded_session(record_file(home), sessions, name, command, environment, log))
             airflow = Airflow(f"http://{HOST}:{port}", USER, password, home)
-            tell("Waiting for Airflow")
             _await_healthy(airflow, sessions)
             yield airflow, sessions
         finally:
-            _stop_all(sessions)
-            _record(home).unlink(missing_ok=True)
+            stop_airflow(home)
 
 
 @contextmanager
@@ -101,16 +100,13 @@ def only_one(home: Path) -> Iterator[None]:
         yield
 
 
-def stop_recorded(home: Path) -> int:
-    """Stop what an earlier run, ended by SIGKILL, left running; gives the number of programs."""
-    try:
-        noted = json.loads(_record(home).read_text())
-        sessions = [Session(**session) for session in noted]
-    except (FileNotFoundError, ValueError, TypeError):
-        return 0
-    stop_sessions(sessions, STOP_SECONDS)
-    _record(home).unlink(missing_ok=True)
-    return len(sessions)
+def stop_airflow(home: Path) -> int:
+    """Stop the scheduler and its tasks first, while the API server still takes down how they ended, then the rest.
+
+    Returns:
+        The number of components that were running.
+    """
+    return stop_recorded(record_file(home), STOP_SECONDS, "scheduler")
 
 
 def first_stopped(sessions: list[Session]) -> Session | None:
@@ -120,15 +116,15 @@ def first_stopped(sessions: list[Session]) -> Session | None:
 
 def stopped_early(session: Session, home: Path) -> TransientError:
     """The error for a component that ended by itself."""
-    log = _log(home, session.name)
-    return TransientError(f"Airflow's {session.name} stopped: {_last_line(log)}", fix=f"Look into {log}")
+    log = component_log(home, session.name)
+    return TransientError(f"Airflow's {session.name} stopped: {last_line(log)}", fix=f"Look into {log}")
 
 
-def _environment(settings: Settings, checkout: Checkout, port: int, extra: Mapping[str, str]) -> dict[str, str]:
+def _environment(settings: Settings, checkout: Checkout, port: int) -> dict[str, str]:
     home = settings.home
     (home / "tmp").mkdir(parents=True, exist_ok=True)
     airflow = airflow_environment(home / "airflow", checkout, port)
-    return child_environment(settings, **{**contained_environment(home), **airflow, **extra})
+    return child_environment(settings, **contained_environment(home), **airflow)
 
 
 def _password(home: Path) -> str:
@@ -145,7 +141,7 @@ def _password(home: Path) -> str:
 
 
 def _migrate(checkout: Checkout, environment: Mapping[str, str], home: Path) -> None:
-    log = _log(home, "migrate")
+    log = component_log(home, "migrate")
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         done = subprocess.run(
@@ -153,19 +149,7 @@ def _migrate(checkout: Checkout, environment: Mapping[str, str], home: Path) -> 
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
     if done.returncode:
-        raise PermanentError(f"Airflow can't prepare its database: {_last_line(log)}", fix=f"Look into {log}")
-
-
-def _start_all(sessions: list[Session], checkout: Checkout, environment: Mapping[str, str], home: Path) -> None:
-    for name, words in COMPONENTS.items():
-        sessions.append(start_session(name, [str(checkout.airflow), *words], environment, _log(home, name)))
-        write_atomically(_record(home), json.dumps([asdict(session) for session in sessions]))
-
-
-def _stop_all(sessions: list[Session]) -> None:
-    """The scheduler and its tasks first, while the API server still takes down how they ended."""
-    stop_sessions([session for session in sessions if session.name == "scheduler"], TASK_SECONDS)
-    stop_sessions(sessions, STOP_SECONDS)
+        raise PermanentError(f"Airflow can't prepare its database: {last_line(log)}", fix=f"Look into {log}")
 
 
 def _await_healthy(airflow: Airflow, sessions: list[Session]) -> None:
@@ -177,7 +161,8 @@ def _await_healthy(airflow: Airflow, sessions: list[Session]) -> None:
             return
         time.sleep(0.2)
     raise TransientError(
-        f"Airflow did not start within {START_SECONDS:.0f} s", fix=f"Look into {_log(airflow.home, 'scheduler').parent}"
+        f"Airflow did not start within {START_SECONDS:.0f} s",
+        fix=f"Look into {component_log(airflow.home, 'scheduler').parent}",
     )
 
 
@@ -190,16 +175,11 @@ def _is_healthy(url: str) -> bool:
     return all(states[part]["status"] == "healthy" for part in ("scheduler", "dag_processor"))
 
 
-def _record(home: Path) -> Path:
+def record_file(home: Path) -> Path:
+    """Where the running components are written down."""
     return home / "running.json"
 
 
-def _log(home: Path, name: str) -> Path:
+def component_log(home: Path, name: str) -> Path:
+    """Where a component's output goes."""
     return home / "logs" / "components" / f"{name}.log"
-
-
-def _last_line(log: Path) -> str:
-    try:
-        return log.read_text(errors="replace").strip().splitlines()[-1]
-    except (FileNotFoundError, IndexError):
-        return "it wrote no log"

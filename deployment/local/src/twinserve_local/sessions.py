@@ -6,15 +6,19 @@ own, as Airflow's tasks do.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
+
+from twinserve.atomic import write_atomically
+from twinserve_local.signals import undisturbed
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,51 @@ def start_session(name: str, words: Sequence[str], environment: Mapping[str, str
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
     return Session(name, process.pid, psutil.Process(process.pid).create_time())
+
+
+def recorded_session(
+    record: Path, before: Sequence[Session], name: str, words: Sequence[str], environment: Mapping[str, str], log: Path
+) -> Session:
+    """Start a program and write down, in `record`, that it and those `before` it run."""
+    with undisturbed():
+        session = start_session(name, words, environment, log)
+        write_atomically(record, json.dumps([asdict(each) for each in (*before, session)]))
+    return session
+
+
+def stop_recorded(record: Path, grace: float, *first: str) -> int:
+    """Stop what `record` says is running, also when it was left by a run that a SIGKILL ended.
+
+    Args:
+        record: the file that `recorded_session` wrote; removed in the end.
+        grace: seconds from SIGTERM to SIGKILL.
+        first: names of programs to stop before the others.
+
+    Returns:
+        The number of programs that were still running.
+    """
+    with undisturbed():
+        sessions = _recorded(record)
+        running = [session for session in sessions if is_running(session)]
+        stop_sessions([session for session in sessions if session.name in first], grace)
+        stop_sessions(sessions, grace)
+        record.unlink(missing_ok=True)
+    return len(running)
+
+
+def _recorded(record: Path) -> list[Session]:
+    try:
+        return [Session(**session) for session in json.loads(record.read_text())]
+    except (FileNotFoundError, ValueError, TypeError):
+        return []
+
+
+def last_line(log: Path) -> str:
+    """What a program said last, for error messages."""
+    try:
+        return log.read_text(errors="replace").strip().splitlines()[-1]
+    except (FileNotFoundError, IndexError):
+        return "it wrote no log"
 
 
 def is_running(session: Session) -> bool:

@@ -1,0 +1,83 @@
+"""`twinserve-local`: the whole platform on one machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict
+from typing import Annotated, NoReturn
+
+import typer
+
+from twinserve.atomic import write_atomically
+from twinserve.console import run_app
+from twinserve.embedded.redis import leased_redis
+from twinserve.errors import BadInput
+from twinserve.settings import child_environment, load_settings
+from twinserve_local.checkout import find_checkout
+from twinserve_local.ports import HOST
+from twinserve_local.signals import leave_on_hangup
+from twinserve_local.telemetry import contained_environment
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, rich_markup_mode=None)
+Port = typer.Option(min=1, max=65535, help="on 127.0.0.1")
+
+
+@app.command()
+def demo() -> None:
+    """Sample data, the four DAGs in Airflow, the online service, one request; then a summary."""
+    from twinserve_local.demo import run_demo
+    from twinserve_local.summary import summary
+
+    settings = load_settings()
+    outcome = run_demo(settings, find_checkout(), typer.echo)
+    write_atomically(settings.home / "demo" / "outcome.json", json.dumps(asdict(outcome), indent=2))
+    typer.echo("\n" + summary(outcome, settings.online_port))
+
+
+@app.command()
+def airflow(*, port: Annotated[int, Port] = 8080) -> None:
+    """Airflow with all DAGs, in the foreground, until Ctrl-C."""
+    from twinserve_local.airflow_server import COMPONENTS, first_stopped, running_airflow, stopped_early
+
+    settings = load_settings()
+    typer.echo("Airflow starts")
+    with (
+        leased_redis(settings),
+        running_airflow(settings, find_checkout(), port, tuple(COMPONENTS)) as (server, sessions),
+    ):
+        typer.echo(f"Airflow is at {server.url}\nuser {server.user}, password {server.password}\nCtrl-C stops it")
+        while not (stopped := first_stopped(sessions)):
+            time.sleep(1)
+        raise stopped_early(stopped, server.home)
+
+
+@app.command()
+def mlflow(*, port: Annotated[int, Port] = 5000) -> None:
+    """MLflow's pages on the embedded store, in the foreground, until Ctrl-C."""
+    settings = load_settings()
+    store = settings.mlflow_tracking
+    if store.startswith("http"):
+        raise BadInput("TWINSERVE_MLFLOW_URI names a server", fix="Open its pages in a browser")
+    (settings.home / "tmp").mkdir(parents=True, exist_ok=True)
+    words = [find_checkout().command("mlflow"), "server", "--backend-store-uri", store]
+    words += ["--default-artifact-root", str(settings.mlflow_artifacts), "--host", HOST, "--port", str(port)]
+    environment = child_environment(settings, **contained_environment(settings.home))
+    os.execve(words[0], words, environment)  # noqa: S606 - no shell is what we want
+
+
+@app.command()
+def clean() -> None:
+    """Stop what was left running and remove all data (TWINSERVE_HOME)."""
+    from twinserve_local.cleaning import clean as run
+
+    settings = load_settings()
+    removed = run(settings, find_checkout())
+    typer.echo(f"{settings.home} removed" if removed else f"no {settings.home} to remove")
+
+
+def main() -> NoReturn:
+    """The console script."""
+    leave_on_hangup()
+    run_app(app)
