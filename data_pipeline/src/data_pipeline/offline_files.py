@@ -6,6 +6,7 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,8 +65,10 @@ def by_day(table: pa.Table, timestamp: str) -> Iterator[tuple[date, pa.Table]]:
     """The rows of each UTC day of `timestamp`, days ascending."""
     ordered = table.sort_by(timestamp)
     days = ordered[timestamp].to_numpy().astype("datetime64[D]")
-    starts = np.flatnonzero(np.r_[True, days[1:] != days[:-1]]) if days.size else np.array([], int)
-    for low, high in zip(starts, [*starts[1:], days.size], strict=True):
+    changes = np.flatnonzero(days[1:] != days[:-1]) + 1
+    for low, high in pairwise([0, *changes.tolist(), days.size]):
+        if low == high:
+            return  # no rows at all
         yield days[low].item(), ordered.slice(low, high - low)
 
 

@@ -1,0 +1,144 @@
+"""In whatever batches and order rows arrive, the offline store ends with the same bytes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+ROW = st.tuples(
+    st.integers(1, 2),  # shop
+    st.integers(0, 60),  # hours
+    st.sampled_from([0.25, 0.5, None, 7.0]),  # one of them out of range
+    st.sampled_from([1, None]),
+    st.integers(0, 2),  # hours until written: corrections
+)
+
+
+def frame(rows: list[tuple[Any, ...]], now: pd.Timestamp) -> pd.DataFrame:
+    events = pd.Series([now - pd.Timedelta(hours=100 - hours) for _, hours, *_ in rows], dtype="datetime64[us, UTC]")
+    lags = pd.Series([pd.Timedelta(hours=lag) for *_, lag in rows], dtype="timedelta64[us]")
+    return pd.DataFrame(
+        {
+            "event_timestamp": events,
+            "shop": pd.Series([row[0] for row in rows], dtype="int64"),
+            "rate": pd.Series([row[2] for row in rows], dtype="float64"),
+            "count": pd.Series([row[3] for row in rows], dtype="Int64"),
+            "created": events + lags,
+        }
+    )
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(ROW, min_size=1, max_size=25), data=st.data())
+def test_any_batches_with_overlaps_equal_one_shot(
+    pipeline_in: Callable[..., Any], rows: list[tuple[Any, ...]], data: st.DataObject
+) -> None:
+    order = data.draw(st.permutations(range(len(rows))))
+    again = data.draw(st.lists(st.sampled_from(range(len(rows))), max_size=8))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(rows) + len(again)), max_size=3)))
+    sequence = [*order, *again]
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        once, often = pipeline_in(root / "once"), pipeline_in(root / "often")
+        everything = frame(rows, pd.Timestamp(once.now))
+        everything.to_parquet(root / "all.parquet", index=False)
+        once.through_without_report(root / "all.parquet", "all")
+        for number, (low, high) in enumerate(zip([0, *cuts], [*cuts, len(sequence)], strict=True)):
+            everything.iloc[sequence[low:high]].to_parquet(root / f"{number}.parquet", index=False)
+            often.through_without_report(root / f"{number}.parquet", f"r{number}")
+        assert often.store_bytes() == once.store_bytes()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_growing_table_read_by_watermark_equals_one_shot(
+    pipeline_in: Callable[..., Any], tmp_path: Path, seed: int
+) -> None:
+    """Rows appear in the order of their writing, up to half an hour out of it: within the look-back."""
+    rng = np.random.default_rng(seed)
+    grown, once = pipeline_in(tmp_path / "grown"), pipeline_in(tmp_path / "once")
+    picked = [(int(s), int(h), float(r), 1, int(lag)) for s, h, r, lag in zip(
+        rng.integers(1, 4, 200), rng.integers(0, 60, 200), rng.random(200).round(1), rng.integers(0, 12, 200), strict=True
+    )]  # fmt: skip
+    rows = frame(picked, pd.Timestamp(once.now))
+    jitter = pd.Series(pd.to_timedelta(rng.integers(0, 31, 200), unit="min"))
+    rows = rows.iloc[(rows["created"] + jitter).argsort(kind="stable")]
+    url = f"sqlite:///{tmp_path / 'v.db'}"
+    engine = sa.create_engine(url)
+    cuts = sorted(rng.integers(0, 200, 6).tolist())
+    pulled = 0
+    for number, (low, high) in enumerate(zip([0, *cuts], [*cuts, 200], strict=True)):
+        rows.iloc[low:high].to_sql("visits", engine, if_exists="append", index=False)
+        pulled += (
+            grown.through(url, f"r{number}")["rows_in"] if number in (0, len(cuts)) else _quick(grown, url, number)
+        )
+    once.through(url)
+    assert grown.store_bytes() == once.store_bytes()
+    assert pulled < 200 * 3  # far less than all rows every time
+
+
+def _quick(pipeline: Any, url: str, number: int) -> int:
+    return int(pipeline.through(url, f"r{number}")["rows_in"])
+
+
+CHILD = textwrap.dedent("""
+    import sys
+    from pathlib import Path
+    import pyarrow.parquet as pq
+    from data_pipeline.publish import publish
+    from data_pipeline.quarantine import Quarantine
+    from twinserve.features.views import ViewSpec
+    rows, root = sys.argv[1:]
+    view = ViewSpec("visits", {"shop": "INT64"}, {"rate": "FLOAT", "count": "INT64"}, Path(root) / "offline" / "visits",
+                    "event_timestamp", "created", None)
+    print("ready", flush=True)
+    publish(pq.read_table(rows), view, Quarantine(Path(root) / "quarantine" / "visits"), "r1")
+""")
+
+
+def test_killed_in_the_middle_of_publishing_then_run_again(
+    pipeline_in: Callable[..., Any], tmp_path: Path, visits: Callable[..., pd.DataFrame]
+) -> None:
+    killed, whole = pipeline_in(tmp_path / "killed"), pipeline_in(tmp_path / "whole")
+    start = killed.now - timedelta(days=900)
+    rows = visits(2 * 24 * 800, start=start)
+    earlier = rows[::480].assign(rate=1.0)  # what is stored before, and contradicts some of the rows
+    rows.to_parquet(tmp_path / "rows.parquet", index=False)
+    earlier.to_parquet(tmp_path / "earlier.parquet", index=False)
+    for home in (killed, whole):
+        home.through_without_report(tmp_path / "earlier.parquet", "r0")
+        home.ingest(tmp_path / "rows.parquet", "r1")
+        home.clean("r1")
+    stored_before = killed.store_bytes()
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(killed.run("r1").clean), str(killed.root)],
+        stdout=subprocess.PIPE,
+        env=os.environ,
+    )
+    assert child.stdout
+    child.stdout.readline()
+    deadline = time.monotonic() + 60
+    while killed.store_bytes() == stored_before:
+        assert time.monotonic() < deadline
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    for home in (killed, whole):
+        home.through_without_report(tmp_path / "rows.parquet", "r1")
+    assert killed.store_bytes() == whole.store_bytes()
+    assert {row["digest"] for row in killed.quarantined()} == {row["digest"] for row in whole.quarantined()}
+    assert len(killed.quarantined()) == len(whole.quarantined()) > 0

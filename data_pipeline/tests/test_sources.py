@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data_pipeline.columns import map_columns
+from data_pipeline.sources import load_sources
+from twinserve.errors import BadInput, StepMissing
+
+COLUMNS = {"shop", "rate", "count", "event_timestamp", "created"}
+REPO = Path(__file__).parents[1] / "feature_repo"
+
+
+def write(folder: Path, text: str) -> Path:
+    (folder / "sources.yaml").write_text(text)
+    return folder
+
+
+def test_defaults(tmp_path: Path, pipeline: Any) -> None:
+    rules = load_sources(write(tmp_path, "views: {visits: {table: v}}"), [pipeline.view])["visits"]
+    assert (rules.table, rules.created, rules.checks.freshness, rules.checks.min_rows) == ("v", "created", None, 0)
+    assert rules.lookback.total_seconds() == 3600
+
+
+def test_the_example_is_valid() -> None:
+    rules = load_sources(REPO, [])
+    assert rules["driver_stats"].rename == {"datetime": "event_timestamp"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("views: {visits: {tabel: v}}", "tabel"),
+        ("views: {visits: {table: v, checks: {max_bad_fraction: 2}}}", "max_bad_fraction"),
+        ("views: {visits: {table: v, checks: {freshness: {max_age_hours: 1, on_failure: shrug}}}}", "on_failure"),
+        ("views: {visits: {table: v, checks: {columns: {rat: {min: 0}}}}}", "rat, not in the view"),
+        ("views: {visits: {table: v, rename: {a: b}}}", "b, not in the view"),
+        ("views: {other: {table: v}}", "says nothing of the feature view visits"),
+        ("views: [", "is no YAML"),
+        ("", "sources.yaml"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, pipeline: Any, text: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        load_sources(write(tmp_path, text), [pipeline.view])
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(StepMissing, match=r"sources\.yaml"):
+        load_sources(tmp_path, [])
+
+
+def test_columns_of_the_same_name(pipeline: Any, rules: Callable[..., Any]) -> None:
+    found = map_columns(pipeline.view, rules(), COLUMNS, "t")
+    assert found.source_of == {name: name for name in pipeline.view.columns}
+    assert found.arrival == "created"
+
+
+def test_a_rename_is_used_where_its_column_is_there(pipeline: Any, rules: Callable[..., Any]) -> None:
+    chosen = rules(rename={"datetime": "event_timestamp"})
+    with_old_name = (COLUMNS - {"event_timestamp"}) | {"datetime"}
+    assert map_columns(pipeline.view, chosen, with_old_name, "t").source_of["event_timestamp"] == "datetime"
+    assert map_columns(pipeline.view, chosen, COLUMNS, "t").source_of["event_timestamp"] == "event_timestamp"
+
+
+def test_a_source_without_time_of_writing_takes_the_event_time(pipeline: Any, rules: Callable[..., Any]) -> None:
+    found = map_columns(pipeline.view, rules(created=None), COLUMNS - {"created"}, "t")
+    assert (found.source_of["created"], found.arrival) == ("event_timestamp", "event_timestamp")
+    assert found.pulled == ["shop", "rate", "count", "event_timestamp"]
+
+
+def test_a_view_without_time_of_writing(pipeline_in: Any, tmp_path: Path, rules: Callable[..., Any]) -> None:
+    view = pipeline_in(tmp_path, created=None).view
+    found = map_columns(view, rules(), COLUMNS - {"created"}, "t")
+    assert found.arrival == "event_timestamp"
+    assert "created" not in found.source_of
+
+
+@pytest.mark.parametrize("missing", ["shop", "rate", "event_timestamp", "created"])
+def test_a_missing_column_is_named(pipeline: Any, rules: Callable[..., Any], missing: str) -> None:
+    with pytest.raises(BadInput, match=f"table t has no column {missing} for the feature view visits; it has"):
+        map_columns(pipeline.view, rules(), COLUMNS - {missing}, "table t")
