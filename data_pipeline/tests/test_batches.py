@@ -44,7 +44,7 @@ def frame(rows: list[tuple[Any, ...]], now: pd.Timestamp) -> pd.DataFrame:
     )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(ROW, min_size=1, max_size=25), data=st.data())
 def test_any_batches_with_overlaps_equal_one_shot(
     pipeline_in: Callable[..., Any], rows: list[tuple[Any, ...]], data: st.DataObject
@@ -65,16 +65,17 @@ def test_any_batches_with_overlaps_equal_one_shot(
         assert often.store_bytes() == once.store_bytes()
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_growing_table_read_by_watermark_equals_one_shot(
     pipeline_in: Callable[..., Any], tmp_path: Path, seed: int
 ) -> None:
     """Rows appear in the order of their writing, up to half an hour out of it: within the look-back."""
     rng = np.random.default_rng(seed)
     grown, once = pipeline_in(tmp_path / "grown"), pipeline_in(tmp_path / "once")
-    picked = [(int(s), int(h), float(r), 1, int(lag)) for s, h, r, lag in zip(
-        rng.integers(1, 4, 200), rng.integers(0, 60, 200), rng.random(200).round(1), rng.integers(0, 12, 200), strict=True
-    )]  # fmt: skip
+    picked = [
+        (int(rng.integers(1, 4)), int(rng.integers(0, 60)), round(rng.random(), 1), 1, int(rng.integers(0, 12)))
+        for _ in range(200)
+    ]
     rows = frame(picked, pd.Timestamp(once.now))
     jitter = pd.Series(pd.to_timedelta(rng.integers(0, 31, 200), unit="min"))
     rows = rows.iloc[(rows["created"] + jitter).argsort(kind="stable")]
@@ -84,16 +85,10 @@ def test_a_growing_table_read_by_watermark_equals_one_shot(
     pulled = 0
     for number, (low, high) in enumerate(zip([0, *cuts], [*cuts, 200], strict=True)):
         rows.iloc[low:high].to_sql("visits", engine, if_exists="append", index=False)
-        pulled += (
-            grown.through(url, f"r{number}")["rows_in"] if number in (0, len(cuts)) else _quick(grown, url, number)
-        )
+        pulled += grown.through(url, f"r{number}")["rows_in"]
     once.through(url)
     assert grown.store_bytes() == once.store_bytes()
     assert pulled < 200 * 3  # far less than all rows every time
-
-
-def _quick(pipeline: Any, url: str, number: int) -> int:
-    return int(pipeline.through(url, f"r{number}")["rows_in"])
 
 
 CHILD = textwrap.dedent("""
@@ -107,7 +102,7 @@ CHILD = textwrap.dedent("""
     view = ViewSpec("visits", {"shop": "INT64"}, {"rate": "FLOAT", "count": "INT64"}, Path(root) / "offline" / "visits",
                     "event_timestamp", "created", None)
     print("ready", flush=True)
-    publish(pq.read_table(rows), view, Quarantine(Path(root) / "quarantine" / "visits"), "r1")
+    publish(pq.read_table(rows).drop_columns(["_row"]), view, Quarantine(Path(root) / "quarantine" / "visits"), "r1")
 """)
 
 
@@ -115,16 +110,16 @@ def test_killed_in_the_middle_of_publishing_then_run_again(
     pipeline_in: Callable[..., Any], tmp_path: Path, visits: Callable[..., pd.DataFrame]
 ) -> None:
     killed, whole = pipeline_in(tmp_path / "killed"), pipeline_in(tmp_path / "whole")
-    start = killed.now - timedelta(days=900)
-    rows = visits(2 * 24 * 800, start=start)
-    earlier = rows[::480].assign(rate=1.0)  # what is stored before, and contradicts some of the rows
+    start = killed.now - timedelta(days=200)
+    rows = visits(2 * 24 * 40, start=start)
+    earlier = rows[::96].assign(rate=1.0)  # what is stored before, and contradicts some of the rows
     rows.to_parquet(tmp_path / "rows.parquet", index=False)
     earlier.to_parquet(tmp_path / "earlier.parquet", index=False)
     for home in (killed, whole):
         home.through_without_report(tmp_path / "earlier.parquet", "r0")
         home.ingest(tmp_path / "rows.parquet", "r1")
         home.clean("r1")
-    stored_before = killed.store_bytes()
+    unstored = f"day={(start + timedelta(days=1)).date()}"
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, str(killed.run("r1").clean), str(killed.root)],
         stdout=subprocess.PIPE,
@@ -133,7 +128,8 @@ def test_killed_in_the_middle_of_publishing_then_run_again(
     assert child.stdout
     child.stdout.readline()
     deadline = time.monotonic() + 60
-    while killed.store_bytes() == stored_before:
+    while not list(killed.view.path.glob(f"{unstored}/*.parquet")):
+        assert child.poll() is None
         assert time.monotonic() < deadline
     child.send_signal(signal.SIGKILL)
     child.communicate()

@@ -48,7 +48,7 @@ def generate(
         target_for(url),
         settings.home / "source" / "batch_request.csv",
         end_given=end is not None,
-        ingested=Watermarks(settings.home / "watermarks").names(public_name(url)),
+        ingested=Watermarks(settings.home / "watermarks").know(public_name(url)),
         force=force,
     )
     report(outcome)

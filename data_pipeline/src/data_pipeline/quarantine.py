@@ -43,6 +43,9 @@ class Quarantine:
 
     def new(self, rows: Iterable[SetAside], name: str) -> list[SetAside]:
         """Those rows that no file but `name` holds, each once: a row pulled again is the same row."""
+        rows = list(rows)
+        if not rows:
+            return []
         known = self._digests(except_for=self._file(name))
         fresh = {row.digest: row for row in rows if row.digest not in known}
         return [fresh[digest] for digest in sorted(fresh)]

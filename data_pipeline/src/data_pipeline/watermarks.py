@@ -59,9 +59,10 @@ class Watermarks:
             content = asdict(mark) | {"at": mark.at.isoformat()}
             write_atomically(self._file(mark.view, mark.source), json.dumps(content, indent=1) + "\n")
 
-    def names(self, source: str) -> bool:
-        """Whether anything was ever published from `source`."""
-        return any(self.root.glob(f"*/{_key(source)}.json"))
+    def know(self, database: str) -> bool:
+        """Whether anything was ever published from a table of this database, by its public name."""
+        marks = (json.loads(file.read_text(encoding="utf-8")) for file in self.root.glob("*/*.json"))
+        return any(str(mark.get("source", "")).partition("#")[0] == database for mark in marks)
 
     def _file(self, view: str, source: str) -> Path:
         return self.root / view / f"{_key(source)}.json"

@@ -1,0 +1,109 @@
+"""The console script as a scheduler sees it: exit codes, one JSON line, one line for each error."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from data_pipeline.cli import main
+from twinserve.errors import ExitCode
+
+REPO = Path(__file__).parents[1] / "feature_repo"
+
+
+class Result(NamedTuple):
+    code: int
+    out: dict[str, Any]
+    err: str
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., Result]]:
+    monkeypatch.setenv("TWINSERVE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TWINSERVE_FEATURE_REPO", str(REPO))
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def run(*words: str) -> Result:
+        monkeypatch.setattr(sys, "argv", ["data-pipeline", *words])
+        with pytest.raises(SystemExit) as leaving:
+            main()
+        captured = capsys.readouterr()
+        lines = captured.out.strip().splitlines()
+        out = json.loads(lines[-1]) if leaving.value.code == 0 else {}
+        return Result(int(leaving.value.code or 0), out, captured.err)
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+SMALL = ("generate", "--drivers", "20", "--days", "3", "--orders", "100", "--dirt", "0.03")
+
+
+@pytest.mark.integration
+def test_from_nothing_to_the_online_store(command: Callable[..., Result], tmp_path: Path) -> None:
+    generated = command(*SMALL).out
+    pulled = command("ingest", "--run-key", "r1").out["views"]["driver_stats"]
+    assert pulled["rows"] == generated["rows"]["driver_stats"]
+    assert command("clean", "--run-key", "r1").out["views"]["driver_stats"]["duplicates"] > 0
+    found = command("explore-and-validate", "--run-key", "r1").out["views"]["driver_stats"]
+    assert found["rows_bad"] > 0
+    assert found["rows_new"] == found["rows_good"] > 1400
+    assert Path(found["report"]).is_relative_to(tmp_path)
+    assert command("apply").out["feature_services"] == ["driver_ranking"]
+    assert command("materialize").out["views"]["driver_stats"]["written"] == 20
+    assert command("materialize", "--lookback-hours", "0").out["views"]["driver_stats"]["files_read"] == 0
+
+
+def test_another_world_is_refused_once_the_first_is_published(command: Callable[..., Result]) -> None:
+    command(*SMALL)
+    for step in ("ingest", "clean", "explore-and-validate"):
+        assert command(step, "--run-key", "r1").code == 0
+    refused = command(*SMALL, "--seed", "8")
+    assert refused.code == ExitCode.PERMANENT
+    assert "mixture" in refused.err
+    assert not command(*SMALL).out["written"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("ingest", "--run-key", "r1"), "StepMissing: no source database"),
+        (("clean", "--run-key", "r1"), "Run `data-pipeline ingest --run-key r1` first"),
+        (("explore-and-validate", "--run-key", "r1"), "Run `data-pipeline clean --run-key r1` first"),
+        (("ingest", "--run-key", "r1", "--view", "nope"), "no feature view 'nope'. Choose one of driver_stats"),
+        (("ingest", "--run-key", "r1", "--source", "nope.csv"), "no file or folder nope.csv"),
+        (("ingest", "--run-key", "..."), "can't name a folder"),
+        (("generate", "--drivers", "0"), "--drivers 0 is out of range"),
+        (("generate", "--orders", "-5"), "--orders -5 is out of range"),
+        (("generate", "--end", "2999-01-01"), "in the future"),
+    ],
+)
+def test_user_errors_are_one_line(command: Callable[..., Result], words: tuple[str, ...], message: str) -> None:
+    result = command(*words)
+    assert result.code == ExitCode.PERMANENT
+    assert message in result.err
+    assert "Traceback" not in result.err
+    assert len(result.err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [("ingest",), ("generate", "--drivers", "many"), ("fly",)])
+def test_a_wrong_command_line(command: Callable[..., Result], words: tuple[str, ...]) -> None:
+    assert command(*words).code == ExitCode.USAGE
+
+
+def test_a_database_that_is_gone_is_worth_a_retry(
+    command: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TWINSERVE_SOURCE_URL", "postgresql://someone:tops3cret@127.0.0.1:1/db")
+    result = command("ingest", "--run-key", "r1")
+    assert result.code == ExitCode.TRANSIENT
+    assert "tops3cret" not in result.err
