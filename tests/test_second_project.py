@@ -56,9 +56,7 @@ def write_source(file: Path) -> None:
     weather.loc[rng.random(len(weather)) < 0.02, "celsius"] = None
     weather["rain"] = rng.random(len(weather)) < 0.3
     moments = NOW - pd.to_timedelta(rng.uniform(3, 24 * 28, 1500), unit="h")
-    takings = pd.DataFrame({"event_timestamp": moments, "bakery_code": rng.choice(CODES, 1500)}).sort_values(
-        "event_timestamp"
-    )
+    takings = pd.DataFrame({"event_timestamp": moments.sort_values(), "bakery_code": rng.choice(CODES, 1500)})
     known = pd.merge_asof(
         takings, visits.sort_values("day"), left_on="event_timestamp", right_on="day", by="bakery_code"
     )
