@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ def command(
 ) -> Iterator[Callable[..., Result]]:
     monkeypatch.setenv("TWINSERVE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TWINSERVE_FEATURE_REPO", str(REPO))
+    root, streams = logging.getLogger(), logging.getLogger().handlers[:]
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def run(*words: str) -> Result:
@@ -41,6 +43,7 @@ def command(
         return Result(int(leaving.value.code or 0), out, captured.err)
 
     yield run
+    root.handlers[:] = streams
     for number, handler in handlers.items():
         signal.signal(number, handler)
 
