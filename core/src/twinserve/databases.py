@@ -45,20 +45,20 @@ def open_engine(url: URL) -> Engine:
     """An engine that gives up connecting after ten seconds.
 
     Raises:
-        BadInput: no driver is installed for this kind of database.
+        BadInput: no client library is installed for this kind of database.
     """
     waits = {"connect_timeout": CONNECT_SECONDS} if url.get_backend_name() == "postgresql" else {}
     try:
         return create_engine(url, connect_args=waits)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise BadInput(
-            f"no driver here for {url.drivername!r} databases", fix="Install one, or use SQLite or PostgreSQL"
+            f"no client library here for {url.drivername!r}", fix="Install one, or use SQLite or PostgreSQL"
         ) from error
 
 
 @contextmanager
 def database_errors(name: str) -> Iterator[None]:
-    """Turn what a driver raises into our errors; `name` is a `public_name`.
+    """Turn what a client library raises into our errors; `name` is a `public_name`.
 
     Raises:
         TransientError: not reachable, locked, restarted, or out of space.
@@ -73,6 +73,6 @@ def database_errors(name: str) -> Iterator[None]:
 
 
 def _reason(error: DBAPIError) -> str:
-    """The driver's first line; neither psycopg nor sqlite3 repeats a password in it."""
+    """The library's first line; neither psycopg nor sqlite3 repeats a password in it."""
     lines = str(error.orig).strip().splitlines()
     return lines[0] if lines else type(error.orig).__name__

@@ -130,7 +130,7 @@ def _query(connection: Connection, name: str, columns: LabelColumns) -> Select[*
         raise BadInput(f"table {name} has no column {', '.join(missing)}; it has {there}", fix="Correct `labels`")
     raw = [table.c[column] for column in columns.names]
     order = [table.c[columns.timestamp], *(table.c[key] for key in columns.join_keys), table.c[columns.target]]
-    # as the database driver gives them: SQLAlchemy's own parsing would stop at the first bad value without its row
+    # as the database client gives them: SQLAlchemy's own parsing would stop at the first bad value without its row
     return select(*(type_coerce(column, NullType()) for column in raw)).order_by(*order)
 
 

@@ -1,0 +1,31 @@
+"""`.env.example` names every setting with its default, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twinserve.settings import ELSEWHERE, PREFIX, Settings
+
+ROOT = Path(__file__).parents[1]
+SET_BY_MAKE = {"TASK_RUNTIME": "local", "VENV": ""}
+
+
+def listed() -> dict[str, str]:
+    """The variables of the file, by name without prefix."""
+    lines = (line.removeprefix("#") for line in (ROOT / ".env.example").read_text().splitlines())
+    pairs = (line.split("=", 1) for line in lines if line.startswith(PREFIX))
+    return {name.removeprefix(PREFIX): value for name, value in pairs}
+
+
+def test_every_setting_is_listed_with_its_default() -> None:
+    defaults = {name.upper(): field.default for name, field in Settings.model_fields.items()}
+    expected = {name: "" if value is None else str(value) for name, value in defaults.items()}
+    assert listed() == expected | SET_BY_MAKE
+
+
+def test_what_others_read_is_listed() -> None:
+    assert set(SET_BY_MAKE) == ELSEWHERE
+
+
+def test_the_file_is_only_comments_until_somebody_edits_it() -> None:
+    assert all(line.startswith("#") or not line for line in (ROOT / ".env.example").read_text().splitlines())
