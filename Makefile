@@ -69,7 +69,7 @@ distclean: clean ## Remove the environments and caches too
 .PHONY: test
 test: setup ## All tests that need no Docker; TESTS="core/tests -k join" for some
 	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(TESTS)
-	@$(if $(TESTS),,$(AIRFLOW_BIN)/pytest -c deployment/airflow/pyproject.toml --rootdir $(HERE) tests/dags)
+	@$(if $(TESTS),,$(AIRFLOW_BIN)/pytest -c deployment/airflow/pyproject.toml --rootdir $(HERE) --confcutdir tests/dags tests/dags)
 
 .PHONY: lint
 lint: setup ## Style (ruff), types (mypy), and who may import whom (import-linter)

@@ -13,8 +13,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from twinserve.errors import BadInput
 
 PREFIX = "TWINSERVE_"
-# read by the Makefile, the Compose file and the Airflow plug-in, not by the pipelines
-ELSEWHERE = {"TASK_RUNTIME", "VENV", "AIRFLOW_PORT", "DEMO_SCALE"}
+# read by the Airflow plug-in, not by the pipelines
+ELSEWHERE = {"TASK_RUNTIME", "VENV"}
 
 
 class Settings(BaseSettings):
