@@ -43,7 +43,11 @@ def decile_means(known: Floats, outcome: Floats, asked: Floats) -> Floats:
         (m,); the overall mean for a bin in which `known` has no row.
     """
     present = known[~np.isnan(known)]
-    edges = np.unique(np.quantile(present, np.linspace(0, 1, BINS + 1)[1:-1])) if present.size else np.empty(0)
+    edges = (
+        np.unique(np.quantile(present, np.linspace(0, 1, BINS + 1)[1:-1], method="inverted_cdf"))
+        if present.size
+        else np.empty(0)
+    )
     bins, asked_bins = _bins(known, edges), _bins(asked, edges)
     counts = np.bincount(bins, minlength=edges.size + 2)
     sums = np.bincount(bins, weights=outcome, minlength=edges.size + 2)

@@ -39,7 +39,7 @@ def refuse_failed(checks: Sequence[Check], what: str, fix: str) -> None:
     Raises:
         PermanentError: names every check that failed, with its numbers.
     """
-    failed = [f"{check.name}: {check.says}" for check in checks if not check.passed]
+    failed = [f"{check.says} ({check.name})" for check in checks if not check.passed]
     if failed:
         raise PermanentError(f"{what} refused: {'; '.join(failed)}", fix=fix)
 

@@ -29,7 +29,7 @@ def _gradient_boosting(classifies: bool) -> Any:
 
     # small steps and leaves that hold: tabular data of some thousand noisy rows overfits with the library's defaults
     kind = HistGradientBoostingClassifier if classifies else HistGradientBoostingRegressor
-    return kind(learning_rate=0.05, max_iter=120, max_leaf_nodes=8, min_samples_leaf=40, l2_regularization=1.0,
+    return kind(learning_rate=0.05, max_iter=80, max_leaf_nodes=6, min_samples_leaf=30, l2_regularization=1.0,
                 early_stopping=False)  # fmt: skip
 
 

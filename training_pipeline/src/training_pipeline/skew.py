@@ -22,7 +22,7 @@ def population_stability(before: NDArray[np.float64], after: NDArray[np.float64]
     before, after = before[~np.isnan(before)], after[~np.isnan(after)]
     if not before.size or not after.size:
         return 0.0
-    edges = np.unique(np.quantile(before, np.linspace(0, 1, bins + 1)[1:-1]))
+    edges = np.unique(np.quantile(before, np.linspace(0, 1, bins + 1)[1:-1], method="inverted_cdf"))
     p, q = (_shares(sample, edges) for sample in (before, after))
     return float(((q - p) * np.log(q / p)).sum())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,8 +65,9 @@ class Tracking:
         from mlflow.data.pandas_dataset import from_pandas
         from mlflow.entities import DatasetInput, InputTag
 
-        with mlflow_errors("logging the data set"):
+        with mlflow_errors("logging the data set"), warnings.catch_warnings():
             frame = pd.read_parquet(file)
+            warnings.simplefilter("ignore", UserWarning)  # advice on inferred schemas, which nothing here uses
             data = from_pandas(frame, source=str(file), targets=target, name=name, digest=digest)
             tags = [InputTag("mlflow.data.context", "training")]
             self._client.log_inputs(run_id, [DatasetInput(data._to_mlflow_entity(), tags)])

@@ -46,7 +46,7 @@ def extract_data(
         "rows_without_time": skipped,
         "missing": rows.missing_cells(),
         "labels": place,
-        "training_rows": str(run.training_rows),
+        "features": str(run.training_rows),
     }
     return run.finish("data-extraction", result)
 

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import sqlalchemy as sa
+
+from training_pipeline import labels
+from training_pipeline.labels import LabelColumns, database_labels, file_labels, target_type, typed_labels, without_time
+from twinserve.errors import BadInput, StepMissing
+
+COLUMNS = LabelColumns({"stall": "INT64"}, "at", "won", pa.int64())
+
+
+def table(url: str, name: str, columns: str, rows: Iterable[Any]) -> str:
+    engine = sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"DROP TABLE IF EXISTS {name}")
+        connection.exec_driver_sql(f"CREATE TABLE {name} ({columns})")
+        for row in rows:
+            values = {f"v{i}": value for i, value in enumerate(row)}
+            connection.execute(sa.text(f"INSERT INTO {name} VALUES ({', '.join(':' + v for v in values)})"), values)
+    engine.dispose()
+    return url
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'source.db'}"
+
+
+def read(url: str, columns: LabelColumns = COLUMNS, name: str = "trips") -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pa.concat_tables(database_labels(url, name, columns)).to_pylist()
+    return rows
+
+
+def test_rows_come_by_time_whatever_their_order_in_the_table(sqlite: str) -> None:
+    rows = [(2, "2026-01-02 00:00:00", 1), (1, "2026-01-02 00:00:00.000", 0), (3, "2026-01-01T01:00:00+01:00", 1)]
+    table(
+        sqlite, "trips", "stall BIGINT, at DATETIME, won BIGINT, more TEXT DEFAULT 'x'", [(*row, "y") for row in rows]
+    )
+
+    found = read(sqlite)
+
+    assert [row["stall"] for row in found] == [3, 2, 1]
+    assert found[0] == {"stall": 3, "event_timestamp": datetime(2026, 1, 1, tzinfo=UTC), "won": 1}
+
+
+def test_many_pieces_are_as_one(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labels, "PIECE_ROWS", 3)
+    table(
+        sqlite, "trips", "stall BIGINT, at DATETIME, won BIGINT", [(i, f"2026-01-{i:02}", i % 2) for i in range(1, 11)]
+    )
+
+    pieces = list(database_labels(sqlite, "trips", COLUMNS))
+
+    assert [piece.num_rows for piece in pieces] == [3, 3, 3, 1]
+    assert pa.concat_tables(pieces)["stall"].to_pylist() == list(range(1, 11))
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ((7, "2026-01-09", "yes"), r"trips, row 3: won is 'yes', which is no int64"),
+        ((7, "2026-01-09", 0.5), r"trips, row 3: won is 0\.5, which is no int64"),
+        (("seven", "2026-01-09", 1), r"trips, row 3: stall is 'seven', which is no int64"),
+        ((7, "tomorrow", 1), r"trips, row 3: at is 'tomorrow', which is no timestamp"),
+    ],
+)
+def test_a_bad_value_is_named_with_its_row(sqlite: str, row: tuple[Any, ...], says: str) -> None:
+    good = [(1, "2026-01-01", 1), (2, "2026-01-02", None)]
+    table(sqlite, "trips", "stall TEXT, at TEXT, won BLOB", [*good, row])
+
+    with pytest.raises(BadInput, match=says):
+        read(sqlite)
+
+
+def test_what_is_not_there_is_named(sqlite: str) -> None:
+    table(sqlite, "trips", "stall BIGINT, at DATETIME", [])
+
+    with pytest.raises(BadInput, match="no table journeys; it has trips"):
+        read(sqlite, name="journeys")
+    with pytest.raises(BadInput, match="trips has no column won; it has stall, at"):
+        read(sqlite)
+
+
+def test_a_missing_sqlite_file_is_not_created(tmp_path: Path, sqlite: str) -> None:
+    with pytest.raises(StepMissing, match="TWINSERVE_SOURCE_URL"):
+        read(sqlite)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.integration
+def test_postgresql_types(postgres_url: str) -> None:
+    at = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    table(postgres_url, "trips", "stall INT, at TIMESTAMPTZ, won BOOLEAN", [(1, at, True), (2, at, None)])
+    table(
+        postgres_url,
+        "prices",
+        "stall TEXT, at TIMESTAMP, won NUMERIC",
+        [("a", at.replace(tzinfo=None), Decimal("1.5"))],
+    )
+
+    assert [row["won"] for row in read(postgres_url)] == [1, None]
+    assert read(postgres_url)[0]["event_timestamp"] == at
+    priced = read(postgres_url, LabelColumns({"stall": "STRING"}, "at", "won", pa.float64()), "prices")
+    assert priced == [{"stall": "a", "event_timestamp": at, "won": 1.5}]
+
+
+@pytest.mark.integration
+def test_a_table_in_another_schema(postgres_url: str) -> None:
+    engine = sa.create_engine(postgres_url.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE SCHEMA IF NOT EXISTS own")
+    engine.dispose()
+    table(postgres_url, "own.trips", "stall INT, at TIMESTAMP, won INT", [(5, datetime(2026, 1, 1), 1)])
+
+    assert [row["stall"] for row in read(postgres_url, name="own.trips")] == [5]
+
+
+def test_a_file_has_the_same_shape(tmp_path: Path) -> None:
+    file = tmp_path / "labels.tsv"
+    file.write_text("at\tnote\tstall\twon\n2026-01-01 00:00:00+00:00\tx\t7\t1\n2026-01-02\ty\t8\t0\n")
+
+    (piece,) = file_labels(file, COLUMNS)
+
+    assert piece.schema == COLUMNS.schema
+    assert piece["stall"].to_pylist() == [7, 8]
+
+
+def test_a_bad_target_in_a_file_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "labels.csv"
+    file.write_text("at,stall,won\n2026-01-01,7,1\n2026-01-02,8,perhaps\n")
+
+    with pytest.raises(BadInput, match=r"labels\.csv, row 2: won is 'perhaps'"):
+        list(file_labels(file, COLUMNS))
+
+
+def test_labels_without_a_time_are_counted() -> None:
+    rows = typed_labels([[1, 2], ["2026-01-01", None], [1, 1]], COLUMNS, "here", 0)
+
+    kept, dropped = without_time(rows)
+
+    assert (kept["stall"].to_pylist(), dropped) == ([1], 1)
+
+
+def test_target_types() -> None:
+    assert [target_type(kind) for kind in (1, "yes", None)] == [pa.int64(), pa.string(), pa.float64()]
