@@ -75,6 +75,16 @@ def test_definitions_are_read_without_leaving_a_trace(settings: Settings, featur
     assert load_views(settings)[0].ttl == timedelta(days=9), "a changed file is read anew"
 
 
+def test_a_relative_home_is_one_folder_for_everybody(
+    feature_repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feature_repo()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TWINSERVE_HOME", "home")
+    (view,) = load_views(load_settings())
+    assert view.path == tmp_path / "home" / "offline" / "sales"
+
+
 def test_a_broken_feature_repo_is_named(settings: Settings, feature_repo: Repo) -> None:
     with pytest.raises(StepMissing, match="TWINSERVE_FEATURE_REPO"):
         load_views(settings)
@@ -240,7 +250,7 @@ async def test_online_reads_equal_feasts_and_tell_missing_apart(
     feature_repo()
     apply_definitions(settings, redis_url)
     rng = np.random.default_rng(7)
-    rows = [
+    rows: list[tuple[int, float, float | None, int | None]] = [
         (key, float(rng.integers(0, 90)) + 0.25, float(rng.normal()), int(rng.integers(-9, 9))) for key in range(200)
     ]
     rows.append((500, 1.0, None, 4))

@@ -35,7 +35,9 @@ def load_definitions(settings: Settings) -> RepoContents:
         raise StepMissing(f"no feature_store.yaml in {repo}", fix="Point TWINSERVE_FEATURE_REPO at a feature repo")
     from feast.repo_operations import parse_repo
 
-    with _imported_from(repo):
+    from twinserve.features.sources import definitions_for
+
+    with definitions_for(settings), _imported_from(repo):
         try:
             return parse_repo(repo)
         except Exception as error:

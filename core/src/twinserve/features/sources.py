@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 from feast import FileSource
 from feast.data_format import ParquetFormat
 
-from twinserve.settings import load_settings
+from twinserve.settings import Settings, load_settings
+
+# whoever imports a feature repo has changed the working directory by then, against which a relative home would be read
+_importing_for: ContextVar[Settings | None] = ContextVar("importing_for", default=None)
 
 
 def offline_source(name: str, *, timestamp: str = "event_timestamp", created: str | None = "created") -> FileSource:
@@ -16,10 +23,21 @@ def offline_source(name: str, *, timestamp: str = "event_timestamp", created: st
         timestamp: column with the event time.
         created: column with the time at which the source wrote the row; None where there is none.
     """
+    settings = _importing_for.get() or load_settings()
     return FileSource(
         name=f"{name}_source",
-        path=str(load_settings().offline_store / name),
+        path=str(settings.offline_store / name),
         file_format=ParquetFormat(),
         timestamp_field=timestamp,
         created_timestamp_column=created or "",
     )
+
+
+@contextmanager
+def definitions_for(settings: Settings) -> Iterator[None]:
+    """Inside the block, `offline_source` finds its folders by these settings instead of the environment."""
+    token = _importing_for.set(settings)
+    try:
+        yield
+    finally:
+        _importing_for.reset(token)
