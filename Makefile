@@ -32,9 +32,7 @@ RUN = $(UV) run --no-sync --quiet $(if $(wildcard .env),--env-file .env) --
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1mmake %-10s\033[0m %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-
-##@ Use
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1mmake %-12s\033[0m %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: setup
 setup: .uv/workspace.stamp .uv/airflow.stamp ## Make the two virtual environments (done by every target that needs them)
@@ -64,12 +62,14 @@ distclean: clean ## Remove the environments and caches too
 	@rm -rf .venv deployment/airflow/.venv .uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-##@ Develop
-
 .PHONY: test
 test: setup ## All tests that need no Docker; TESTS="core/tests -k join" for some
 	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(TESTS)
 	@$(if $(TESTS),,$(AIRFLOW_BIN)/pytest -c deployment/airflow/pyproject.toml --rootdir $(HERE) --confcutdir tests/dags tests/dags)
+
+.PHONY: test-browser
+test-browser: setup ## The tests that look at the service's page; needs chromium on the PATH
+	@$(BIN)/pytest -m browser
 
 .PHONY: lint
 lint: setup ## Style (ruff), types (mypy), and who may import whom (import-linter)

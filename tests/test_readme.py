@@ -1,0 +1,42 @@
+"""What the README tells people to type exists: each make target, each command, each of its options."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from readme_commands import commands, readme
+
+ROOT = Path(__file__).parents[1]
+CONSOLE = {"data-pipeline", "training-pipeline", "model-serving", "twinserve", "twinserve-local"}
+OTHERS = {"make", "source", "curl", "cp", "cd", "git"}
+CONSOLE_COMMANDS = [words for words in readme(ROOT) if words[0] in CONSOLE]
+
+
+def test_every_command_is_one_that_we_know() -> None:
+    assert {words[0] for words in readme(ROOT)} <= CONSOLE | OTHERS
+
+
+def test_every_make_target_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {word for words in readme(ROOT) if words[0] == "make" for word in words[1:] if "=" not in word}
+    assert named
+    assert named <= targets
+
+
+@pytest.mark.parametrize("words", CONSOLE_COMMANDS, ids=" ".join)
+def test_a_console_command_takes_its_options(words: list[str]) -> None:
+    script = Path(sys.executable).with_name(words[0])
+    until = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
+    done = subprocess.run([script, *words[1:until], "--help"], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    options = {word.split("=")[0] for word in words[until:] if word.startswith("-")}
+    assert options <= set(re.findall(r"--[a-z-]+", done.stdout))
+
+
+def test_commands_are_read_from_sh_blocks_only() -> None:
+    text = "```sh\nmake demo  # all of it\n\na \\\n  --b 'c d'\n```\n```json\n{}\n```\n"
+    assert commands(text) == [["make", "demo"], ["a", "--b", "c d"]]
