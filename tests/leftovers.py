@@ -57,9 +57,10 @@ def processes() -> Iterator[str]:
 def ports() -> Iterator[str]:
     """The ports on which such a process listens."""
     for connection in psutil.net_connections("inet"):
-        listens = connection.status == psutil.CONN_LISTEN and connection.laddr
+        port = getattr(connection.laddr, "port", None)
+        listens = port and connection.status == psutil.CONN_LISTEN
         if listens and connection.pid and psutil.pid_exists(connection.pid) and belongs(psutil.Process(connection.pid)):
-            yield f"port {connection.laddr[1]} of process {connection.pid}"
+            yield f"port {port} of process {connection.pid}"
 
 
 def belongs(process: psutil.Process) -> bool:
