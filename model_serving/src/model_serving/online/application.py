@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from model_serving.online.composition import redis_client, redis_url_of, serving_builder
+from model_serving.online.composition import redis_client, redis_url_of, serving_builder, settled
 from model_serving.online.documentation import PAGE, PAGE_HEADERS, SCRIPT, openapi
 from model_serving.online.metrics import InferenceMetrics
 from model_serving.online.readiness import Readiness
@@ -91,7 +91,8 @@ class OnlineApplication:
             self.readiness.why = str(error)
             return
         async with redis:
-            await self.readiness.keep_trying(serving_builder(self._settings, redis))
+            build = serving_builder(self._settings, redis)
+            await self.readiness.keep_trying(lambda: settled(build))
             await asyncio.Event().wait()
 
 

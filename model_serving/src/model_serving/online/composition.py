@@ -32,7 +32,6 @@ def serving_builder(settings: Settings, redis: Redis) -> Callable[[], Serving]:
         reader = OnlineReader(model.contract, redis)
         plane = InferencePlane(model, reader, now_micros, settings.online_redis_timeout_ms / 1000)
         shape = request_shape(model.contract, settings.online_max_candidates)
-        settle_memory()
         return Serving(plane, shape)
 
     return build
@@ -77,14 +76,16 @@ def redis_client(url: str, timeout_ms: int) -> Redis:
     return Redis(connection_pool=pool)
 
 
-def settle_memory() -> None:
-    """Take what start-up left behind out of the collector's sight.
+def settled(build: Callable[[], Serving]) -> Serving:
+    """Build, then take what that left behind out of the garbage collector's sight.
 
     A full collection walks every object of Feast and MLflow, some hundreds of milliseconds in which nothing else
     runs; frozen, they are not looked at again.
     """
+    serving = build()
     gc.collect()
     gc.freeze()
+    return serving
 
 
 def now_micros() -> int:

@@ -73,9 +73,12 @@ def bentoml_configuration(settings: Settings) -> dict[str, object]:
     """BentoML's configuration, as far as it is not its default."""
     return {
         "services": {
-            "workers": settings.online_workers,
-            "logging": {"access": {"enabled": False}},
-            "tracing": {"excluded_urls": ".*"},  # a span for each request costs more than most requests
+            # under the name of our service: what stands beside it gives way to the decorator's own defaults
+            "inference": {
+                "workers": settings.online_workers,
+                "logging": {"access": {"enabled": False}},
+                "tracing": {"excluded_urls": ".*"},  # a span for each request costs more than most requests
+            }
         }
     }
 

@@ -1,0 +1,167 @@
+"""Request bodies, good and bad."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model_serving.online.parsing import parse_request
+from model_serving.online.refusal import Refusal
+from model_serving.online.transport import as_json
+from model_serving.online.wire import InferenceRequest, RequestShape, request_shape
+from twinserve.contract import Contract, FeatureColumn, JoinKey, Output, Tolerance
+
+MOST = 5
+
+
+def shape(name: str = "driver_id", dtype: Any = "INT64") -> RequestShape:
+    contract = Contract(
+        project="p",
+        feature_service="s",
+        join_keys=(JoinKey(name=name, dtype=dtype),),
+        features=(FeatureColumn(view="v", name="f", dtype="DOUBLE", ttl_seconds=None, join_keys=(name,)),),
+        output=Output(method="predict", target="t", meaning="m"),
+        tolerance=Tolerance(absolute=0, relative=0, why="none needed"),
+        libraries={},
+    )
+    return request_shape(contract, MOST)
+
+
+DRIVERS, SHOPS = shape(), shape("shop", "STRING")
+GOOD = {"request_id": "uuid-1", "driver_ids": [1001, 1002]}
+
+
+def refusal(body: bytes | object, of: RequestShape = DRIVERS) -> Refusal:
+    with pytest.raises(Refusal) as caught:
+        parse_request(body if isinstance(body, bytes) else json.dumps(body).encode(), of)
+    return caught.value
+
+
+def test_the_field_is_the_join_key_and_an_s() -> None:
+    request = parse_request(json.dumps(GOOD).encode(), DRIVERS)
+    assert (request.request_id, request.keys) == ("uuid-1", (1001, 1002))
+    assert parse_request(b'{"request_id": "a", "shops": ["x", ""]}', SHOPS).keys == ("x", "")
+
+
+@pytest.mark.parametrize("key", ["model_id", "_id", "json", "class", "request", "copy", "candidate"])
+def test_any_join_key_makes_a_field(key: str) -> None:
+    body = json.dumps({"request_id": "a", f"{key}s": [1]}).encode()
+    assert parse_request(body, shape(key)).keys == (1,)
+
+
+def test_repeated_ids_count_once_in_order_of_first_appearance() -> None:
+    assert parse_request(b'{"request_id": "a", "driver_ids": [3, 1, 3, 2, 1]}', DRIVERS).keys == (3, 1, 2)
+
+
+@pytest.mark.parametrize("dtype", ["INT32", "INT64", "STRING"])
+def test_the_example_is_a_good_request(dtype: str) -> None:
+    of = shape("entity", dtype)
+    assert len(parse_request(json.dumps(of.example).encode(), of).keys) == MOST
+
+
+def test_the_ends_of_an_integer_key_are_taken() -> None:
+    for dtype, bits in (("INT32", 32), ("INT64", 64)):
+        low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+        body = json.dumps({"request_id": "a", "ks": [low, high]}).encode()
+        assert parse_request(body, shape("k", dtype)).keys == (low, high)
+        for beyond in (low - 1, high + 1):
+            bad = refusal({"request_id": "a", "ks": [1, beyond]}, shape("k", dtype))
+            assert (bad.code, bad.field) == ("out_of_range", "ks[1]")
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "field"),
+    [
+        ({}, "missing_field", "request_id"),
+        ({"request_id": "a"}, "missing_field", "driver_ids"),
+        ({"driver_ids": [1]}, "missing_field", "request_id"),
+        (GOOD | {"debug": True}, "unknown_field", "debug"),
+        (GOOD | {"candidates": [1]}, "unknown_field", "candidates"),
+        (GOOD | {"request_id": None}, "wrong_type", "request_id"),
+        (GOOD | {"request_id": 7}, "wrong_type", "request_id"),
+        (GOOD | {"request_id": ""}, "out_of_range", "request_id"),
+        (GOOD | {"request_id": "x" * 129}, "out_of_range", "request_id"),
+        (GOOD | {"driver_ids": 1001}, "wrong_type", "driver_ids"),
+        (GOOD | {"driver_ids": "1001"}, "wrong_type", "driver_ids"),
+        (GOOD | {"driver_ids": {"a": 1}}, "wrong_type", "driver_ids"),
+        (GOOD | {"driver_ids": []}, "empty_list", "driver_ids"),
+        (GOOD | {"driver_ids": [1, 2, 3, 4, 5, 6]}, "too_many_candidates", "driver_ids"),
+        (GOOD | {"driver_ids": [1, 1, 1, 1, 1, 1]}, "too_many_candidates", "driver_ids"),
+        (GOOD | {"driver_ids": [1, "2"]}, "wrong_type", "driver_ids[1]"),
+        (GOOD | {"driver_ids": [True]}, "wrong_type", "driver_ids[0]"),
+        (GOOD | {"driver_ids": [1.0]}, "wrong_type", "driver_ids[0]"),
+        (GOOD | {"driver_ids": [None]}, "wrong_type", "driver_ids[0]"),
+        (GOOD | {"driver_ids": [[1]]}, "wrong_type", "driver_ids[0]"),
+        (GOOD | {"driver_ids": [10**30]}, "out_of_range", "driver_ids[0]"),
+        ([], "wrong_type", None),
+        ("text", "wrong_type", None),
+        (None, "wrong_type", None),
+        (b"", "not_json", None),
+        (b"{", "not_json", None),
+        (b"{} {}", "not_json", None),
+        (b"\xff\xfe{}", "not_json", None),
+        (b'{"request_id": "a", "driver_ids": [NaN]}', "not_json", None),
+        (b'{"request_id": "a", "driver_ids": [-Infinity]}', "not_json", None),
+        (b'{"request_id": "a", "driver_ids": [' + b"9" * 5000 + b"]}", "not_json", None),
+        (b"[" * 200_000, "not_json", None),
+        (b'{"a":' * 50_000, "not_json", None),
+        (b'{"request_id": "a", "request_id": "b", "driver_ids": [1]}', "duplicate_field", "request_id"),
+        (b'{"request_id": "\\ud800", "driver_ids": [1]}', "wrong_type", "request_id"),
+    ],
+)
+def test_bad_bodies_say_what_is_wrong_and_where(body: object, code: str, field: str | None) -> None:
+    bad = refusal(body)
+    assert (bad.code, bad.field) == (code, field)
+    assert bad.status in (400, 413, 422)
+
+
+def test_text_keys_have_a_length_and_must_be_text() -> None:
+    assert refusal({"request_id": "a", "shops": ["x" * 257]}, SHOPS).code == "out_of_range"
+    assert refusal({"request_id": "a", "shops": [1]}, SHOPS).code == "wrong_type"
+    assert refusal(b'{"request_id": "a", "shops": ["\\udfff"]}', SHOPS).code == "wrong_type"
+
+
+def test_a_refusal_carries_the_request_id_where_it_can_be_read() -> None:
+    assert refusal(GOOD | {"driver_ids": []}).request_id == "uuid-1"
+    assert refusal(GOOD | {"request_id": 5}).request_id is None
+
+
+def test_what_is_wrong_is_named_in_bounded_length() -> None:
+    bad = refusal(GOOD | {"x" * 10_000: 1})
+    assert len(bad.message) < 300
+    assert bad.field is not None
+    assert len(bad.field) < 300
+
+
+NESTED = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+NEARLY_GOOD = st.fixed_dictionaries(
+    {}, optional={"request_id": NESTED | st.just("a"), "driver_ids": NESTED | st.lists(NESTED), "z": NESTED}
+)
+
+
+@given(st.binary() | (NESTED | NEARLY_GOOD).map(lambda document: json.dumps(document).encode()))
+def test_whatever_comes_is_a_request_or_a_refusal_of_the_client(body: bytes) -> None:
+    outcome = parsed_or_refused(body)
+    if isinstance(outcome, Refusal):
+        assert 400 <= outcome.status < 500
+        answer = json.loads(bytes(as_json(outcome.answer.model_dump(mode="json")).body))
+        assert answer["error"]["code"] == outcome.code
+        return
+    assert 0 < len(outcome.request_id) <= 128
+    assert 0 < len(outcome.keys) <= MOST
+    assert all(type(key) is int for key in outcome.keys)
+
+
+def parsed_or_refused(body: bytes) -> InferenceRequest | Refusal:
+    try:
+        return parse_request(body, DRIVERS)
+    except Refusal as bad:
+        return bad

@@ -1,0 +1,127 @@
+"""`model-serving serve` as users start it: a process with BentoML's supervisor and worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from serving_worlds import FRESH, UNKNOWN, Server, World, classifier_output, fitted_classifier, wait_until
+
+pytestmark = pytest.mark.integration
+ASKED = {"request_id": "r", "driver_ids": [*FRESH, UNKNOWN]}
+StartServer = Callable[..., Server]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[StartServer]:
+    """Starts servers, and stops those that the test has not."""
+    servers: list[Server] = []
+
+    def begin(world: World, **environment: str) -> Server:
+        servers.append(Server(world, tmp_path / f"server-{len(servers)}.log", **environment))
+        return servers[-1]
+
+    yield begin
+    for server in servers:
+        server.stop()
+
+
+def files_of(world: World) -> set[Path]:
+    return {path.relative_to(world.settings.home) for path in world.settings.home.rglob("*")}
+
+
+def test_a_life_from_start_to_sigterm(rides: World, start: StartServer) -> None:
+    server = start(rides, TWINSERVE_ONLINE_WORKERS="2")
+    wait_until(lambda: server.status("/livez") == 200, "not alive", also=server.log.read_text)
+    server.await_ready()
+    # two workers become ready one after the other, and a new connection may reach either
+    wait_until(lambda: server.log.read_text().count("ready: ranker") == 2, "one worker is not ready")
+
+    answer = server.ask(ASKED)
+    assert answer.status_code == 200
+    assert answer.json()["prediction"] in FRESH
+    assert server.ask(ASKED | {"driver_ids": []}).json()["error"]["code"] == "empty_list"
+    assert server.ask({"request_id": "r", "driver_ids": list(range(1_000_000))}).status_code == 413
+    assert "swagger-ui" in server.http.get("/").text
+    assert "googletagmanager" not in server.http.get("/").text
+    assert server.http.get("/docs.json").json()["info"]["title"] == "Twinserve"
+    metrics = server.http.get("/metrics").text
+    assert 'twinserve_inference_answers_total{model_name="ranker",model_version="1",outcome="ok"} 1.0' in metrics
+    assert 'twinserve_inference_left_out_total{reason="unknown"} 1.0' in metrics
+    assert "bentoml_service_request_total" in metrics
+
+    workers = server.workers()
+    assert len(workers) == 2
+    server.stop()
+    assert server.process.returncode == 0
+    assert server.process.stdout is not None
+    assert (
+        server.process.stdout.read().splitlines()[-1] == f'{{"served":"http://127.0.0.1:{server.port}","stopped":true}}'
+    )
+    assert not any(worker.is_running() for worker in workers)
+    assert not (rides.settings.home / "bentoml" / str(server.port) / "tmp").exists()
+    assert "Traceback" not in server.log.read_text()
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", server.port))
+
+
+def test_it_waits_for_a_champion_and_says_what_it_waits_for(rides: World, start: StartServer) -> None:
+    world = rides.renamed("late")
+    server = start(world)
+    wait_until(lambda: "has no champion" in reason(server), "no reason given", also=server.log.read_text)
+    assert server.status("/livez") == 200
+    refused = server.ask(ASKED)
+    assert refused.status_code == 503
+    assert int(refused.headers["retry-after"]) >= 1
+    assert refused.json()["error"]["code"] == "model_not_ready"
+    assert "has no champion" in refused.json()["error"]["message"]
+
+    world.register(fitted_classifier(), world.contract(classifier_output()))
+    server.await_ready()
+    assert server.ask(ASKED).json()["model"] == {"name": "late", "version": "1"}
+
+
+def reason(server: Server) -> str:
+    try:
+        response = server.http.get("/readyz")
+    except httpx.TransportError:
+        return ""
+    assert response.status_code == 503
+    return response.text
+
+
+def test_ctrl_c_and_a_killed_supervisor_leave_nobody_behind(rides: World, start: StartServer) -> None:
+    interrupted, killed = start(rides), start(rides)
+    for server in (interrupted, killed):
+        wait_until(lambda server=server: server.status("/livez") == 200, "not alive")  # type: ignore[misc]
+    workers = interrupted.workers()
+    interrupted.process.send_signal(signal.SIGINT)
+    assert interrupted.process.wait(timeout=30) == 0
+    assert not any(worker.is_running() for worker in workers)
+
+    workers = killed.workers()
+    os.kill(killed.process.pid, signal.SIGKILL)
+    killed.process.wait()
+    gone, alive = psutil.wait_procs(workers, timeout=30)
+    assert (len(gone), alive) == (1, [])
+
+
+def test_a_taken_port_is_one_line(rides: World) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = rides.run("serve", "--port", str(port), exit_code=65)
+    assert f"can't listen on 127.0.0.1:{port}: Address already in use" in done.stderr
+    assert "--port" in done.stderr
+
+
+def test_an_unknown_host_is_one_line(rides: World) -> None:
+    assert "no host 'no.such.host.invalid'" in rides.run("serve", "--host", "no.such.host.invalid", exit_code=65).stderr
