@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -52,16 +53,27 @@ def running_service(settings: Settings, checkout: Checkout, port: int) -> Iterat
 
 
 def example_request(url: str) -> dict[str, Any]:
-    """The request that the service's own pages show as the example of `/inference`.
+    """The request that the service's own page shows as the example of `/inference`.
 
     Raises:
-        PermanentError: they show none.
+        PermanentError: it shows none.
     """
-    pages = httpx.get(f"{url}/docs.json", timeout=10, trust_env=False).raise_for_status().json()
-    body = pages["paths"]["/inference"]["post"]["requestBody"]["content"]["application/json"]
-    example = _example(body) or _example(_resolved(pages, body.get("schema", {})))
+    return example_of(httpx.get(f"{url}/docs.json", timeout=10, trust_env=False).raise_for_status().json())
+
+
+def example_of(page: Mapping[str, Any]) -> dict[str, Any]:
+    """The example of `/inference` in an OpenAPI description, which may keep it with the body or with its schema.
+
+    Raises:
+        PermanentError: there is none.
+    """
+    try:
+        body = page["paths"]["/inference"]["post"]["requestBody"]["content"]["application/json"]
+    except KeyError:
+        body = {}
+    example = _example(body) or _example(_resolved(page, body.get("schema", {})))
     if not isinstance(example, dict):
-        raise PermanentError(f"{url}/docs.json shows no example of /inference")
+        raise PermanentError("the service's page shows no example of /inference")
     return example
 
 
@@ -79,8 +91,8 @@ def ask(url: str, request: Mapping[str, Any]) -> dict[str, Any]:
 
 def curl(port: int, request: Mapping[str, Any]) -> str:
     """The command line that asks the same."""
-    body = json.dumps(dict(request))
-    return f"curl -s http://{HOST}:{port}/inference -H 'Content-Type: application/json' -d '{body}'"
+    body = shlex.quote(json.dumps(dict(request)))
+    return f"curl -s http://{HOST}:{port}/inference -H 'Content-Type: application/json' -d {body}"
 
 
 def _is_ready(url: str) -> bool:
@@ -99,8 +111,8 @@ def _example(shown: Mapping[str, Any]) -> object:
     return shown.get("example")
 
 
-def _resolved(pages: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    found: Any = pages
+def _resolved(page: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Any = page
     for step in schema["$ref"].removeprefix("#/").split("/") if "$ref" in schema else []:
         found = found[step]
-    return schema if found is pages else dict(found)
+    return schema if found is page else dict(found)
