@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +77,14 @@ def test_a_label_file_lies_beside_the_params(edited: Callable[..., Path], tmp_pa
     assert load_params(edited(edit)).labels.file == tmp_path / "labels.tsv"
 
 
-def test_a_time_without_a_zone_is_utc(params: Callable[..., Params]) -> None:
-    split = params(split={"test_from": "2026-01-31T00:00:00"}).split
+@pytest.mark.parametrize(
+    "moment", ["2026-01-31T00:00:00", "2026-01-31", date(2026, 1, 31), "2026-01-31T01:00:00+01:00"]
+)
+def test_a_time_without_a_zone_is_utc(params: Callable[..., Params], moment: object) -> None:
+    split = params(split={"test_from": moment}).split
 
     assert split.test_from is not None
-    assert split.test_from.isoformat() == "2026-01-31T00:00:00+00:00"
+    assert split.test_from == datetime(2026, 1, 31, tzinfo=UTC)
 
 
 def test_no_file_says_which_setting(tmp_path: Path) -> None:

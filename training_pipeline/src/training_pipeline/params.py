@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -57,7 +57,7 @@ class Split(_Part):
     @field_validator("test_from", mode="before")
     @classmethod
     def _utc_without_zone(cls, value: Any) -> Any:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        moment = datetime.fromisoformat(str(value)) if isinstance(value, str | date) else value
         return moment.replace(tzinfo=UTC) if isinstance(moment, datetime) and moment.tzinfo is None else moment
 
     @model_validator(mode="after")

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.inspection import permutation_importance
 from sklearn.metrics import roc_auc_score, roc_curve
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from training_pipeline.metrics import Floats, Metric
 from twinserve.missing import Matrix
@@ -110,9 +111,10 @@ def importance(
         figure = metric(outcomes, score(rows))
         return np.nan if figure is None else metric.gain(figure, 0.0)
 
-    found = permutation_importance(
-        estimator, features[chosen], outcome[chosen], scoring=quality, n_repeats=REPEATS, random_state=seed
-    )
+    with threadpool_limits(1):  # for so few rows, threads wait for each other longer than they work
+        found = permutation_importance(
+            estimator, features[chosen], outcome[chosen], scoring=quality, n_repeats=REPEATS, random_state=seed
+        )
     return np.asarray(found.importances)
 
 
@@ -124,7 +126,7 @@ def predicted_plot(outcome: Floats, predicted: Floats, rows: str) -> Figure:
     if outcome.size > MOST_POINTS:
         axes.hexbin(outcome, predicted, gridsize=60, bins="log", cmap="Blues", mincnt=1)
     else:
-        axes.scatter(outcome, predicted, s=10, alpha=0.5, color=BLUE, edgecolors="none")
+        axes.scatter(outcome, predicted, s=16, alpha=0.5, color=BLUE, edgecolors="none")
     axes.plot([low, high], [low, high], color=ORANGE, linewidth=1.2, label="perfect")
     axes.legend(loc="upper left", frameon=False)
     return figure
@@ -135,7 +137,7 @@ def residual_plot(outcome: Floats, predicted: Floats, rows: str) -> Figure:
     figure = Figure(figsize=(9, 4.4), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1))
     residual = outcome - predicted
-    left.scatter(predicted, residual, s=10, alpha=min(0.5, 2000 / max(residual.size, 1)), color=BLUE, edgecolors="none")
+    left.scatter(predicted, residual, s=16, alpha=min(0.5, 2000 / max(residual.size, 1)), color=BLUE, edgecolors="none")
     left.axhline(0, color=ORANGE, linewidth=1.2)
     right.hist(residual, bins=40, orientation="horizontal", color=BLUE)
     right.axhline(0, color=ORANGE, linewidth=1.2)
