@@ -38,6 +38,7 @@ from model_serving.online.readiness import Readiness
 from model_serving.online.refusal import CODES, Refusal
 from model_serving.online.wire import InferenceRequest
 from twinserve.contract import Contract
+from twinserve.errors import BadInput
 from twinserve.features.materialize import materialize
 from twinserve.features.online import OnlineRows
 from twinserve.missing import NO_EVENT
@@ -262,6 +263,13 @@ async def test_among_equals_the_first_of_the_request_wins(rides: World, best: st
     answer = await plane.answer(InferenceRequest("r", ("a", "b", "c", "d", "e", "f")))
     assert answer.prediction == expected
     assert [(entry.id, entry.reason) for entry in answer.left_out] == [("e", "null"), ("f", "unknown")]
+
+
+def test_a_redis_url_that_is_none_is_refused_without_repeating_it() -> None:
+    for url in ("http://:secret@host:1/0", "redis://:secret@host:port/0"):
+        with pytest.raises(BadInput, match="TWINSERVE_REDIS_URL can't be used") as refused:
+            redis_client(url, 400)
+        assert "secret" not in str(refused.value)
 
 
 async def test_not_ready_says_why_and_when_to_come_back() -> None:

@@ -129,8 +129,14 @@ class World:
             GoldenRow(features=tuple(row), score=float(score)) for row, score in zip(rows, scores, strict=True)
         )
         registry = self.registry
-        mlflow.set_experiment("tests")
-        with mlflow.start_run() as run:
+        experiment = mlflow.get_experiment_by_name("tests")
+        # MLflow's default would be `mlruns` in the working directory
+        number = (
+            experiment.experiment_id
+            if experiment
+            else mlflow.create_experiment("tests", artifact_location=self.settings.mlflow_artifacts.as_uri())
+        )
+        with mlflow.start_run(experiment_id=number) as run:
             pass
         version = registry.register(estimator, contract.model_copy(update={"golden": golden}), run.info.run_id)
         if champion:

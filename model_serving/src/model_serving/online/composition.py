@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from model_serving.online.plane import InferencePlane
 from model_serving.online.readiness import Serving
 from model_serving.online.wire import request_shape
-from twinserve.errors import StepMissing
+from twinserve.errors import BadInput, StepMissing
 from twinserve.features.online import OnlineReader
 from twinserve.features.service import describe_service
 from twinserve.features.store import open_store
@@ -63,16 +63,23 @@ def redis_url_of(settings: Settings) -> str:
 
 
 def redis_client(url: str, timeout_ms: int) -> Redis:
-    """A client that gives up in time and replaces a broken pooled connection once, at once."""
+    """A client that gives up in time and replaces a broken pooled connection once, at once.
+
+    Raises:
+        BadInput: no Redis URL.
+    """
     seconds = timeout_ms / 1000
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=CONNECTIONS,
-        timeout=seconds,
-        socket_timeout=seconds,
-        socket_connect_timeout=seconds,
-        retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
-    )
+    try:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=CONNECTIONS,
+            timeout=seconds,
+            socket_timeout=seconds,
+            socket_connect_timeout=seconds,
+            retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
+        )
+    except ValueError as error:  # its message does not repeat the URL, which may hold a password
+        raise BadInput(f"TWINSERVE_REDIS_URL can't be used: {error}", fix="Correct it") from None
     return Redis(connection_pool=pool)
 
 

@@ -57,7 +57,11 @@ def _temporary_files(folder: Path) -> Iterator[None]:
 
 
 def server_environment(settings: Settings, redis_url: str, folder: Path) -> dict[str, str]:
-    """The environment of supervisor and workers: our settings, and BentoML kept to `folder` and silent."""
+    """The environment of supervisor and workers: our settings, and BentoML kept to `folder` and silent.
+
+    A model scores a request's few rows with one thread: handing them to several costs many times what it saves, and
+    it is workers that share the processors.
+    """
     return child_environment(
         settings,
         TWINSERVE_REDIS_URL=redis_url,
@@ -65,6 +69,7 @@ def server_environment(settings: Settings, redis_url: str, folder: Path) -> dict
         BENTOML_DO_NOT_TRACK="True",
         BENTOML_VERBOSITY="-1",
         BENTOML_CONFIG_OVERRIDES=json.dumps(bentoml_configuration(settings)),
+        OMP_NUM_THREADS="1",
         TMPDIR=str(folder / "tmp"),
     )
 
