@@ -28,7 +28,7 @@ AIRFLOW_BIN := deployment/airflow/.venv/bin
 DAG_CODE := deployment/airflow/plugins data_pipeline/dags training_pipeline/dags model_serving/dags tests/dags
 LOCKED := uv.lock pyproject.toml $(wildcard */pyproject.toml) deployment/local/pyproject.toml
 # .env, if there is one, is read by uv: what the environment already holds wins over it
-RUN = $(UV) run --no-sync --quiet $(if $(wildcard .env),--env-file .env) --
+RUN = $(if $(wildcard .env),TMPDIR=$(HERE)/.uv/tmp $(UV) run --no-sync --quiet --env-file .env --) $(BIN)/
 
 .PHONY: help
 help: ## Show this list
@@ -39,23 +39,23 @@ setup: .uv/workspace.stamp .uv/airflow.stamp ## Make the two virtual environment
 
 .PHONY: demo
 demo: setup ## From raw data to an answer: sample data, the four DAGs, the service, one request
-	@$(RUN) twinserve-local demo
+	@$(RUN)twinserve-local demo
 
 .PHONY: serve
 serve: setup ## The online service in the foreground, on port 8172
-	@$(RUN) model-serving serve
+	@$(RUN)twinserve-local serve
 
 .PHONY: airflow
 airflow: setup ## Airflow in the foreground, on port 8080 or PORT=…; prints its login
-	@$(RUN) twinserve-local airflow --port $(PORT)
+	@$(RUN)twinserve-local airflow --port $(PORT)
 
 .PHONY: mlflow
 mlflow: setup ## MLflow's pages on the embedded store, in the foreground, on port 5000
-	@$(RUN) twinserve-local mlflow
+	@$(RUN)twinserve-local mlflow
 
 .PHONY: clean
 clean: ## Stop what runs and remove all data (TWINSERVE_HOME)
-	@if [ -x $(BIN)/twinserve-local ] && [ -x "$$(command -v $(UV))" ]; then $(RUN) twinserve-local clean; else rm -rf .twinserve; fi
+	@if [ -x $(BIN)/twinserve-local ]; then $(RUN)twinserve-local clean; else rm -rf .twinserve; fi
 
 .PHONY: distclean
 distclean: clean ## Remove the environments and caches too

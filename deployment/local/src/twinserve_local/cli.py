@@ -14,7 +14,7 @@ from twinserve.atomic import write_atomically
 from twinserve.console import run_app
 from twinserve.embedded.redis import leased_redis
 from twinserve.errors import BadInput
-from twinserve.settings import child_environment, load_settings
+from twinserve.settings import Settings, child_environment, load_settings
 from twinserve_local.checkout import find_checkout
 from twinserve_local.ports import HOST
 from twinserve_local.signals import leave_on_hangup
@@ -54,17 +54,20 @@ def airflow(*, port: Annotated[int, Port] = 8080) -> None:
 
 
 @app.command()
+def serve() -> None:
+    """The online service in the foreground, until Ctrl-C; all its files below TWINSERVE_HOME."""
+    _become(load_settings(), "model-serving", "serve")
+
+
+@app.command()
 def mlflow(*, port: Annotated[int, Port] = 5000) -> None:
     """MLflow's pages on the embedded store, in the foreground, until Ctrl-C."""
     settings = load_settings()
     store = settings.mlflow_tracking
     if store.startswith("http"):
         raise BadInput("TWINSERVE_MLFLOW_URI names a server", fix="Open its pages in a browser")
-    (settings.home / "tmp").mkdir(parents=True, exist_ok=True)
-    words = [find_checkout().command("mlflow"), "server", "--backend-store-uri", store]
-    words += ["--default-artifact-root", str(settings.mlflow_artifacts), "--host", HOST, "--port", str(port)]
-    environment = child_environment(settings, **contained_environment(settings.home))
-    os.execve(words[0], words, environment)  # noqa: S606 - no shell is what we want
+    places = ["--backend-store-uri", store, "--default-artifact-root", str(settings.mlflow_artifacts)]
+    _become(settings, "mlflow", "server", *places, "--host", HOST, "--port", str(port))
 
 
 @app.command()
@@ -75,6 +78,14 @@ def clean() -> None:
     settings = load_settings()
     removed = run(settings, find_checkout())
     typer.echo(f"{settings.home} removed" if removed else f"no {settings.home} to remove")
+
+
+def _become(settings: Settings, name: str, *words: str) -> NoReturn:
+    """Go on as another command of the pipelines' environment."""
+    (settings.home / "tmp").mkdir(parents=True, exist_ok=True)
+    script = find_checkout().command(name)
+    environment = child_environment(settings, **contained_environment(settings.home))
+    os.execve(script, [script, *words], environment)  # noqa: S606 - no shell is what we want
 
 
 def main() -> NoReturn:
