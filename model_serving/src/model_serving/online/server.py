@@ -33,12 +33,12 @@ def serve(settings: Settings, redis_url: str, host: str, port: int) -> None:
 
 
 def _run(address: str, port: int) -> None:
+    for name in ("bentoml", "circus"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     from _bentoml_impl.server.serving import serve_http  # type: ignore[import-untyped]
 
     from model_serving.online.service import Inference
 
-    for name in ("bentoml", "circus"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     Inference.inject_config()  # type: ignore[attr-defined] # the decorator has made a bentoml.Service of it
     logger.info("listening on http://%s:%s; Ctrl-C stops", address, port)
     # not Inference.serve_http: it can't bound the time that a stop takes, and resets the log's format
