@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -19,6 +20,7 @@ from twinserve.settings import load_settings
 pytestmark = pytest.mark.integration
 HOLDER = """
 import sys
+from contextlib import suppress
 from pathlib import Path
 from twinserve.embedded.redis import leased_redis
 from twinserve.settings import load_settings
@@ -29,11 +31,12 @@ with leased_redis(load_settings(home=Path(sys.argv[1]))) as url:
 
 
 def servers(home: Path) -> list[int]:
-    return [
-        p.pid
-        for p in psutil.process_iter(["cmdline", "name"])
-        if p.info["name"] == "redis-server" and p.cwd() == str(home / "redis" / "data")
-    ]
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            if process.name() == "redis-server" and process.cwd() == str(home / "redis" / "data"):
+                found.append(process.pid)
+    return found
 
 
 def holder(home: Path) -> tuple[subprocess.Popen[str], str]:

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -128,6 +129,13 @@ def _await_ready(server: subprocess.Popen[bytes], port: int, folder: Path) -> No
     )
 
 
+def _is_gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE  # its parent will see to it, some time
+    except psutil.NoSuchProcess:
+        return True
+
+
 def _client(port: int) -> redis.Redis:
     return redis.Redis(port=port, socket_timeout=2, retry=Retry(NoBackoff(), 0))
 
@@ -147,7 +155,7 @@ def _await_exit(pid: int) -> None:
     while time.monotonic() < deadline:
         with suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)  # reaps it, if it was our child
-        if not Path(f"/proc/{pid}").exists():
+        if _is_gone(pid):
             return
         time.sleep(0.01)
     logger.warning("embedded Redis (process %s) is slow to stop", pid)
