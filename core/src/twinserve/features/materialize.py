@@ -20,7 +20,7 @@ import pyarrow as pa
 import redis
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from twinserve.errors import StepMissing, TransientError
+from twinserve.errors import BadInput, StepMissing, TransientError
 from twinserve.features.definitions import describe_view
 from twinserve.features.duck import duck
 from twinserve.features.point_in_time import latest_sql, parquet_relation, quoted
@@ -77,6 +77,8 @@ def materialize(settings: Settings, redis_url: str, lookback: timedelta | None =
                 _materialize_view(store, client, view, now, LOOKBACK if lookback is None else lookback)
                 for view in views
             ]
+    except redis.AuthenticationError as error:
+        raise BadInput(f"Redis refuses: {str(error).rstrip('.')}", fix="Correct TWINSERVE_REDIS_URL") from error
     except redis.RedisError as error:
         raise TransientError(f"Redis does not answer: {type(error).__name__}: {error}", fix="Is it up?") from error
 

@@ -46,14 +46,23 @@ def store_config(settings: Settings, redis_url: str) -> dict[str, Any]:
     file = settings.feature_repo / "feature_store.yaml"
     if not file.is_file():
         raise StepMissing(f"no {file}", fix="Point TWINSERVE_FEATURE_REPO at a feature repo")
-    filled = string.Template(file.read_text(encoding="utf-8")).safe_substitute(feast_variables(settings, redis_url))
     try:
-        content = yaml.safe_load(filled)
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise BadInput(f"{file} is no YAML: {error}", fix="Mend the file") from error
     if not isinstance(content, dict):
         raise BadInput(f"{file} holds no mapping", fix="Mend the file")
-    return content
+    filled: dict[str, Any] = _filled(content, feast_variables(settings, redis_url))
+    return filled
+
+
+def _filled(node: Any, variables: dict[str, str]) -> Any:
+    """Fill in the parsed document, not its text: a password may hold what YAML takes for its own."""
+    if isinstance(node, dict):
+        return {key: _filled(value, variables) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_filled(value, variables) for value in node]
+    return string.Template(node).safe_substitute(variables) if isinstance(node, str) else node
 
 
 def feast_variables(settings: Settings, redis_url: str) -> dict[str, str]:
