@@ -20,9 +20,8 @@ import psutil
 ROOT = Path(__file__).resolve().parents[1]
 OWN_FOLDERS = {".twinserve/", ".venv/", ".uv/", "deployment/airflow/.venv/"}
 SYSTEM_TEMPORARY = Path("/tmp")  # noqa: S108 - for those who don't ask TMPDIR
-TOOLS = re.compile(
-    r"tmp|uv-|pip-|airflow|pymp-|bento|mlflow|matplotlib|redis|feast|joblib|yatai|prometheus", re.IGNORECASE
-)
+# Python's own tempfile asks TMPDIR: a plain `tmp…` there is somebody else's
+TOOLS = re.compile(r"uv-|pip-|airflow|pymp-|bento|mlflow|matplotlib|redis|joblib|prometheus", re.IGNORECASE)
 
 
 def main(command: Sequence[str]) -> int:
