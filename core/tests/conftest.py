@@ -10,20 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import redis
+from small_feature_repo import write_feature_repo
 
 from twinserve.contract import Contract, GoldenRow, MissingPolicy, Output, Tolerance, build_contract
 from twinserve.embedded.redis import leased_redis
 from twinserve.features.views import ServedFeature, ServiceSpec
 from twinserve.settings import Settings, load_settings
-
-REPO_YAML = """\
-project: shop
-provider: local
-registry: {registry_type: sql, path: "${TWINSERVE_FEAST_REGISTRY_URL}", cache_ttl_seconds: 0}
-offline_store: {type: twinserve.features.offline.AsofOfflineStore}
-online_store: {type: redis, connection_string: "${TWINSERVE_FEAST_REDIS}"}
-entity_key_serialization_version: 3
-"""
 
 DEFINITIONS = """\
 from datetime import timedelta
@@ -96,12 +88,9 @@ def build() -> Callable[..., Contract]:
 def feature_repo(settings: Settings) -> Callable[..., Path]:
     """Writes a feature repo with one view `sales` of integer key `store_id`."""
 
-    def write(ttl: timedelta = timedelta(days=2), definitions: str = DEFINITIONS, config: str = REPO_YAML) -> Path:
-        settings.feature_repo.mkdir(parents=True, exist_ok=True)
-        (settings.feature_repo / "feature_store.yaml").write_text(config)
+    def write(ttl: timedelta = timedelta(days=2), definitions: str = DEFINITIONS) -> Path:
         text = definitions.replace("{ttl}", f"timedelta(seconds={ttl.total_seconds()})")
-        (settings.feature_repo / "definitions.py").write_text(text)
-        return settings.feature_repo
+        return write_feature_repo(settings.feature_repo, "shop", text)
 
     return write
 

