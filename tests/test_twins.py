@@ -21,7 +21,7 @@ from twinserve.registry import Registry
 from twinserve.settings import Settings, load_settings
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("example")]
-KEY, VIEW = "driver_id", "driver_stats"
+KEY = "driver_id"
 COLUMNS = ["conv_rate", "acc_rate", "avg_daily_trips"]
 
 

@@ -17,22 +17,6 @@ from twinserve.embedded.redis import leased_redis
 from twinserve.features.views import ServedFeature, ServiceSpec
 from twinserve.settings import Settings, load_settings
 
-DEFINITIONS = """\
-from datetime import timedelta
-from feast import Entity, FeatureService, FeatureView, Field, ValueType
-from feast.types import Bool, Float32, Float64, Int32, Int64, String, UnixTimestamp
-from twinserve.features.sources import offline_source
-
-store = Entity(name="store", join_keys=["store_id"], value_type=ValueType.INT64)
-sales = FeatureView(
-    name="sales", entities=[store], ttl={ttl}, source=offline_source("sales"),
-    schema=[Field(name="store_id", dtype=Int64), Field(name="revenue", dtype=Float32),
-            Field(name="visits", dtype=Int64), Field(name="open", dtype=Bool)],
-)
-service = FeatureService(name="store_ranking", features=[sales])
-"""
-
-
 SERVICE = ServiceSpec(
     "shop",
     "ranking",
@@ -85,11 +69,11 @@ def build() -> Callable[..., Contract]:
 
 
 @pytest.fixture
-def feature_repo(settings: Settings) -> Callable[..., Path]:
-    """Writes a feature repo with one view `sales` of integer key `store_id`."""
+def feature_repo(settings: Settings, request: pytest.FixtureRequest) -> Callable[..., Path]:
+    """Writes a feature repo: the test module's `DEFINITIONS`, with `{ttl}` filled in, unless others are given."""
 
-    def write(ttl: timedelta = timedelta(days=2), definitions: str = DEFINITIONS) -> Path:
-        text = definitions.replace("{ttl}", f"timedelta(seconds={ttl.total_seconds()})")
+    def write(ttl: timedelta = timedelta(days=2), definitions: str | None = None) -> Path:
+        text = (definitions or request.module.DEFINITIONS).replace("{ttl}", f"timedelta(seconds={ttl.total_seconds()})")
         return write_feature_repo(settings.feature_repo, "shop", text)
 
     return write

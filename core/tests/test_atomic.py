@@ -32,6 +32,15 @@ def test_it_replaces(tmp_path: Path) -> None:
     assert [p.name for p in target.parent.iterdir()] == ["file.txt"]
 
 
+def test_the_umask_holds(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        write_atomically(tmp_path / "file", "secret")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
+
+
 def test_an_error_leaves_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "file.txt"
     write_atomically(target, "old")

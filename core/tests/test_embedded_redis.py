@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from twinserve.settings import load_settings
 pytestmark = pytest.mark.integration
 HOLDER = """
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from twinserve.embedded.redis import leased_redis
@@ -94,6 +96,46 @@ def test_a_server_that_is_no_ours_is_left_alone(tmp_path: Path) -> None:
             assert other != url
         with redis.Redis.from_url(url) as client:
             assert client.ping()
+
+
+def test_a_home_behind_a_link_is_the_same_home(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with leased_redis(load_settings(home=tmp_path / "link")) as one:
+        with leased_redis(load_settings(home=tmp_path / "real")) as other:
+            assert one == other
+        assert len(servers(tmp_path / "real")) == 1
+    assert servers(tmp_path / "real") == []
+
+
+def test_a_starter_that_is_killed_leaves_a_server_that_the_next_one_finds(tmp_path: Path) -> None:
+    starter = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdin=subprocess.PIPE)
+    while not servers(tmp_path):
+        time.sleep(0.001)
+    os.kill(starter.pid, signal.SIGKILL)  # between starting the server and finding it ready, most times
+    starter.communicate()
+    with leased_redis(load_settings(home=tmp_path)) as url, redis.Redis.from_url(url) as client:
+        assert client.ping()
+        assert len(servers(tmp_path)) == 1
+    assert servers(tmp_path) == []
+
+
+def test_a_stop_while_it_starts_waits_for_the_start(tmp_path: Path) -> None:
+    starter = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "from twinserve.console import _stop; import signal\nsignal.signal(15, _stop)\n" + HOLDER,
+            str(tmp_path),
+        ],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    while not servers(tmp_path):
+        time.sleep(0.001)
+    starter.terminate()
+    starter.wait(20)
+    assert servers(tmp_path) == []
 
 
 def test_settings_come_first(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +24,20 @@ from twinserve.features.store import apply_definitions, feast_connection_string,
 from twinserve.missing import Status, cell_status
 from twinserve.settings import Settings, load_settings
 
+DEFINITIONS = """\
+from datetime import timedelta
+from feast import Entity, FeatureService, FeatureView, Field, ValueType
+from feast.types import Bool, Float32, Float64, Int64
+from twinserve.features.sources import offline_source
+
+store = Entity(name="store", join_keys=["store_id"], value_type=ValueType.INT64)
+sales = FeatureView(
+    name="sales", entities=[store], ttl={ttl}, source=offline_source("sales"),
+    schema=[Field(name="store_id", dtype=Int64), Field(name="revenue", dtype=Float32),
+            Field(name="visits", dtype=Int64), Field(name="open", dtype=Bool)],
+)
+service = FeatureService(name="store_ranking", features=[sales])
+"""
 pytestmark = pytest.mark.integration
 NOW = datetime.now(UTC).replace(microsecond=0)
 Write = Callable[[pd.DataFrame], Path]
@@ -234,6 +250,46 @@ def test_a_flushed_redis_is_filled_again(
         client.flushall()
     (again,) = materialize(settings, redis_url)
     assert again.written == 2
+
+
+def test_another_type_of_a_feature_is_written_anew(
+    settings: Settings, feature_repo: Repo, write_sales: Write, redis_url: str
+) -> None:
+    feature_repo(ttl=timedelta(days=30), definitions=DEFINITIONS.replace("dtype=Float32", "dtype=Float64"))
+    apply_definitions(settings, redis_url)
+    write_sales(sales([(1, 240, 0.1, 1)]))
+    materialize(settings, redis_url, lookback=timedelta(0))
+    feature_repo(ttl=timedelta(days=30))
+    apply_definitions(settings, redis_url)
+    (again,) = materialize(settings, redis_url, lookback=timedelta(0))
+    assert again.written == 1
+    answer = open_store(settings, redis_url).get_online_features(["sales:revenue"], [{"store_id": 1}]).to_dict()
+    assert answer["revenue"] == [float(np.float32(0.1))]
+
+
+def test_a_row_ahead_of_the_clock_is_written_when_its_time_has_come(
+    settings: Settings, feature_repo: Repo, write_sales: Write, redis_url: str
+) -> None:
+    feature_repo()
+    apply_definitions(settings, redis_url)
+    soon = sales([(1, 1, 1.0, 1), (1, 0, 2.0, 2)])
+    soon.loc[1, "event_timestamp"] = datetime.now(UTC) + timedelta(seconds=4)
+    write_sales(soon)
+    materialize(settings, redis_url, lookback=timedelta(days=-2))
+    assert read_with_feast(settings, redis_url, [1]) == [1]
+    time.sleep(4.5)
+    materialize(settings, redis_url, lookback=timedelta(days=-2))
+    assert read_with_feast(settings, redis_url, [1]) == [2]
+
+
+def test_a_locked_registry_is_transient(settings: Settings, feature_repo: Repo, redis_url: str) -> None:
+    feature_repo()
+    apply_definitions(settings, redis_url)
+    with sqlite3.connect(settings.home / "feast" / "registry.db", isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(TransientError, match="registry database can't be used now: database is locked"):
+            apply_definitions(settings, redis_url)
+    other.close()
 
 
 def test_materialize_says_what_is_missing(settings: Settings, feature_repo: Repo, redis_url: str) -> None:

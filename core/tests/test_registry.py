@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from sklearn.linear_model import LinearRegression
 
 from twinserve.contract import Contract, GoldenRow, Output
 from twinserve.errors import ContractMismatch, StepMissing, TransientError
-from twinserve.registry import Registry, estimator_score
+from twinserve.registry import DIGEST_TAG, Registry, _digest, estimator_score
 from twinserve.settings import Settings, load_settings
 
 Build = Callable[..., Contract]
@@ -117,5 +118,32 @@ def test_an_estimator_must_have_what_the_output_needs(build: Build) -> None:
 
 
 def test_a_server_that_is_not_there_is_transient(tmp_path: Path) -> None:
-    with pytest.raises(TransientError, match=r"can't be reached|failed while"):
-        Registry(load_settings(home=tmp_path, mlflow_uri="http://127.0.0.1:1")).champion()
+    with pytest.raises(TransientError, match=r"can't be reached|failed while") as raised:
+        Registry(load_settings(home=tmp_path, mlflow_uri="http://user:sekret@127.0.0.1:1")).champion()
+    assert "sekret" not in str(raised.value)
+
+
+def test_a_database_that_is_not_there_is_transient(tmp_path: Path) -> None:
+    nowhere = "postgresql+psycopg://user:sekret@127.0.0.1:1/mlflow"
+    with pytest.raises(TransientError, match=r"can't be reached|failed while") as raised:
+        Registry(load_settings(home=tmp_path, mlflow_uri=nowhere))
+    assert "sekret" not in str(raised.value)
+
+
+def test_a_pickle_is_never_loaded(registry: Registry, module_settings: Settings, build: Build, tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (Path.touch, (tmp_path / "it ran",))
+
+    version = registry.register(linear(), with_golden(build, linear()), run_id())
+    folder = stored_file(registry, version, "MLmodel").parent
+    (folder / "model.skops").write_bytes(pickle.dumps(Bomb()))
+    notes = (folder / "MLmodel").read_text().replace("serialization_format: skops", "serialization_format: pickle")
+    (folder / "MLmodel").write_text(notes)
+    registry._client.set_model_version_tag(registry.name, version, DIGEST_TAG, _digest(folder))
+    with pytest.raises(ContractMismatch, match="skops format"):
+        registry.load_version(version)
+    assert not (tmp_path / "it ran").exists()
+    registry._client.delete_model_version_tag(registry.name, version, DIGEST_TAG)
+    with pytest.raises(ContractMismatch, match="has no digest"):
+        registry.load_version(version)

@@ -66,3 +66,14 @@ def test_run_keys_never_leave_their_folder(key: str) -> None:
     assert "/" not in name
     assert name not in ("", ".", "..")
     assert Path("x", name).parent == Path("x")
+    assert len(name.encode()) < 255
+
+
+@given(st.text(min_size=1, max_size=20), st.text(min_size=1, max_size=20))
+def test_two_run_keys_never_share_a_folder(one: str, other: str) -> None:
+    assert (safe_name(one) == safe_name(other)) == (one == other)
+
+
+def test_a_plain_run_key_keeps_its_name() -> None:
+    assert safe_name("2026-11-21_first.run") == "2026-11-21_first.run"
+    assert safe_name("a:b") != safe_name("a_b") == "a_b"

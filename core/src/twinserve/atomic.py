@@ -6,7 +6,7 @@ import errno
 import fcntl
 import glob
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,10 +27,9 @@ def atomic_file(target: Path) -> Iterator[Path]:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(target)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
+    handle = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)  # less the umask
     fcntl.flock(handle, fcntl.LOCK_EX)
-    draft = Path(name)
-    draft.chmod(0o644)
     try:
         yield draft
         _sync(draft)

@@ -12,9 +12,10 @@ from typing import Any, NoReturn
 
 import typer
 
+from twinserve.containment import containing_environment
 from twinserve.errors import ExitCode, TwinserveError
 from twinserve.logs import configure_logging
-from twinserve.settings import load_settings
+from twinserve.settings import export, load_settings
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ def _exit_code(run: Callable[[], Any]) -> int:
     try:
         settings = load_settings()
         configure_logging(settings.log_level, settings.log_format)
+        (settings.home / "tmp").mkdir(parents=True, exist_ok=True)
+        export(containing_environment(settings.home), over=False)
         run()
     except TwinserveError as error:
         logger.debug("failed", exc_info=True)

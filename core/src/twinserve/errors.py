@@ -10,7 +10,10 @@ TwinserveError
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
+
+_LOGIN = re.compile(r"(?<=://)[^\s/]+@")  # user and password of a URL, wherever a library quotes one
 
 
 class ExitCode(IntEnum):
@@ -50,7 +53,7 @@ def _rebuild(kind: type[TwinserveError], what: str, fix: str) -> TwinserveError:
 
 
 def _bounded(text: str, limit: int) -> str:
-    flat = " ".join(text.split())
+    flat = _LOGIN.sub("***@", " ".join(text.split()))
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
 
 

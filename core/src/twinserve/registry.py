@@ -6,6 +6,7 @@ history of aliases; every move is written to a journal of tags on the registered
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -22,13 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twinserve.contract import FILE_NAME, Contract, Score
-from twinserve.errors import ContractMismatch, PermanentError, StepMissing, TransientError
+from twinserve.errors import ContractMismatch, PermanentError, StepMissing, TransientError, TwinserveError
 from twinserve.settings import Settings
 
 logger = logging.getLogger(__name__)
 CHAMPION = "champion"
 JOURNAL_PREFIX = "twinserve.journal."
 DIGEST_TAG = "twinserve.digest"
+PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO)
 TRAIN_FIX = "Run the DAG training_pipeline, or its steps by hand, until one version passes validation"
 
 
@@ -65,7 +67,8 @@ class Registry:
         from mlflow import MlflowClient
 
         self.name = settings.model_name
-        self._client = MlflowClient(settings.mlflow_tracking, settings.mlflow_tracking)
+        with mlflow_errors("opening MLflow"):
+            self._client = MlflowClient(settings.mlflow_tracking, settings.mlflow_tracking)
 
     def register(self, estimator: Any, contract: Contract, run_id: str) -> str:
         """Store a fitted scikit-learn estimator with its contract as a new version; no alias moves.
@@ -79,10 +82,8 @@ class Registry:
         with mlflow_errors("registering"):
             model = _log_model(estimator, contract, run_id)
             self._ensure_model()
-            tags = {
-                DIGEST_TAG: _digest(_download(model.model_uri)),
-                "feature_service": contract.feature_service,
-            }
+            with _downloaded(model.model_uri) as folder:
+                tags = {DIGEST_TAG: _digest(folder), "feature_service": contract.feature_service}
             created = self._client.create_model_version(
                 self.name, model.model_uri, run_id=run_id, tags=tags, model_id=model.model_id
             )
@@ -144,17 +145,13 @@ class Registry:
 
     def load_version(self, version: str) -> ServedModel:
         """One version, checked; errors as `load_champion`."""
-        with mlflow_errors(f"loading {self.name} version {version}"):
+        name = f"{self.name} version {version}"
+        with mlflow_errors(f"loading {name}"):
             stored = self._client.get_model_version(self.name, version)
-            folder = _download(self._client.get_model_version_download_uri(self.name, version))
-        wanted = stored.tags.get(DIGEST_TAG)
-        if wanted and _digest(folder) != wanted:
-            raise ContractMismatch(
-                f"the artifact of {self.name} version {version} is not the one that was registered ({folder})",
-                fix="Restore it from a backup, or train again",
-            )
-        contract = read_contract(folder)
-        score = _scorer(folder, contract)
+            with _downloaded(self._client.get_model_version_download_uri(self.name, version)) as folder:
+                _check_digest(name, folder, stored.tags.get(DIGEST_TAG))
+                contract = read_contract(name, folder)
+                score = _scorer(name, folder, contract)
         contract.check_golden(score)
         return ServedModel(self.name, version, contract, score)
 
@@ -171,6 +168,7 @@ class Registry:
 def prepare_mlflow(settings: Settings) -> None:
     """Point MLflow at the settings' server, or make the embedded SQLite store ready."""
     import mlflow
+    import mlflow.store.db.utils
     from mlflow.environment_variables import (
         MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR,
         MLFLOW_HTTP_REQUEST_MAX_RETRIES,
@@ -180,20 +178,32 @@ def prepare_mlflow(settings: Settings) -> None:
         settings.mlflow_artifacts.mkdir(parents=True, exist_ok=True)
     # MLflow's default waits minutes; a scheduler retries better than a client
     MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(2)  # type: ignore[no-untyped-call]
+    mlflow.store.db.utils.MAX_RETRY_COUNT = 2
     MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)  # type: ignore[no-untyped-call]
     mlflow.set_tracking_uri(settings.mlflow_tracking)
     mlflow.set_registry_uri(settings.mlflow_tracking)
 
 
-def read_contract(folder: Path) -> Contract:
-    """The contract in a downloaded model folder.
+def _check_digest(name: str, folder: Path, registered: str | None) -> None:
+    if registered is None:
+        raise ContractMismatch(
+            f"{name} was not registered by Twinserve: it has no digest", fix="Train it with `training-pipeline`"
+        )
+    if _digest(folder) != registered:
+        raise ContractMismatch(
+            f"the artifact of {name} is not the one that was registered", fix="Restore it from a backup, or train again"
+        )
+
+
+def read_contract(name: str, folder: Path) -> Contract:
+    """The contract in the downloaded folder of the model version `name`.
 
     Raises:
         ContractMismatch: there is none, or it can't be used.
     """
     files = sorted(folder.rglob(FILE_NAME))
     if not files:
-        raise ContractMismatch(f"the model in {folder} has no {FILE_NAME}", fix="Register it with `training-pipeline`")
+        raise ContractMismatch(f"{name} has no {FILE_NAME}", fix="Register it with `training-pipeline`")
     return Contract.from_json(files[0].read_bytes())
 
 
@@ -226,10 +236,13 @@ def _types_in(estimator: Any) -> list[str]:
     return list(get_untrusted_types(data=dumps(estimator)))
 
 
-def _download(uri: str) -> Path:
+@contextmanager
+def _downloaded(uri: str) -> Iterator[Path]:
+    """The model's files, for the time of the block."""
     from mlflow.artifacts import download_artifacts
 
-    return Path(download_artifacts(artifact_uri=uri))
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(download_artifacts(artifact_uri=uri, dst_path=folder))
 
 
 def _digest(folder: Path) -> str:
@@ -241,17 +254,31 @@ def _digest(folder: Path) -> str:
     return total.hexdigest()
 
 
-def _scorer(folder: Path, contract: Contract) -> Score:
+def _scorer(name: str, folder: Path, contract: Contract) -> Score:
     import mlflow
 
     try:
+        _refuse_pickle(name, folder)
         estimator = mlflow.sklearn.load_model(str(folder))
+    except TwinserveError:
+        raise
     except Exception as error:
         raise ContractMismatch(
-            f"the artifact in {folder} can't be loaded: {type(error).__name__}: {error}",
+            f"the artifact of {name} can't be loaded: {type(error).__name__}: {error}",
             fix="Restore it, or train again",
         ) from error
     return estimator_score(estimator, contract)
+
+
+def _refuse_pickle(name: str, folder: Path) -> None:
+    """A pickle runs code when it is loaded, and MLflow would load one if the artifact says so."""
+    from mlflow.models import Model
+
+    flavour = Model.load(str(folder)).flavors.get("sklearn", {})
+    if flavour.get("serialization_format") != "skops":
+        raise ContractMismatch(
+            f"{name} is not a scikit-learn model in the skops format", fix="Train it with `training-pipeline`"
+        )
 
 
 def estimator_score(estimator: Any, contract: Contract) -> Score:
@@ -300,6 +327,8 @@ def mlflow_errors(doing: str) -> Iterator[None]:
             f"MLflow can't be reached while {doing}", fix="Is it up? See TWINSERVE_MLFLOW_URI"
         ) from error
     except OSError as error:
+        if error.errno in PASSING:
+            raise TransientError(f"{doing}: {error}", fix="Free what is short, and try again") from error
         raise PermanentError(f"{doing}: {error}", fix="Restore the artifact, or train again") from error
     except MlflowException as error:
         if error.error_code in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"):

@@ -1,8 +1,11 @@
-"""The one reader of the environment: every setting is a variable `TWINSERVE_…`, listed in `.env.example`."""
+"""The one place that reads or sets the environment: each setting is a `TWINSERVE_…`, listed in `.env.example`."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from twinserve.errors import BadInput
 
 PREFIX = "TWINSERVE_"
+LONGEST_KEY = 200  # with a digest behind, under the 255 bytes that most file systems take
 # read by the Airflow plug-in, not by the pipelines
 ELSEWHERE = {"TASK_RUNTIME", "VENV"}
 
@@ -100,15 +104,19 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def safe_name(run_key: str) -> str:
-    """A run key as a folder name: letters, digits and `._-` stay, anything else becomes `_`.
+    """A run key as a folder name: ASCII letters, digits and `._-` stay, anything else becomes `_`.
+
+    A key that had to be changed gets a digest of itself behind, so that two keys never share a folder.
 
     Raises:
-        BadInput: nothing usable is left, or it is longer than 200 characters.
+        BadInput: it is empty, or longer than 200 characters.
     """
-    name = "".join(c if c.isalnum() or c in "._-" else "_" for c in run_key).strip(".")
-    if not name or len(name) > 200:  # noqa: PLR2004 - under the 255 bytes of most file systems
+    if not 0 < len(run_key) <= LONGEST_KEY:
         raise BadInput(f"run key {run_key[:80]!r} can't name a folder", fix="Use 1 to 200 letters, digits and ._-")
-    return name
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", run_key)
+    if name == run_key and not name.startswith("."):
+        return name
+    return f"{name.lstrip('.')}-{hashlib.sha256(run_key.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
 def child_environment(settings: Settings, **more: str) -> dict[str, str]:
@@ -119,6 +127,17 @@ def child_environment(settings: Settings, **more: str) -> dict[str, str]:
         "TRAINING_PARAMS": settings.training_params,
     }
     return {**os.environ, **{PREFIX + name: str(path) for name, path in own.items()}, **more}
+
+
+def export(variables: Mapping[str, str], *, over: bool = True) -> None:
+    """Set variables for libraries that read them at import, and for child processes.
+
+    Args:
+        over: replace what the user has set.
+    """
+    for name, value in variables.items():
+        if over or name not in os.environ:
+            os.environ[name] = value
 
 
 def _or_sqlite(url: SecretStr | None, file: Path) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from training_pipeline.metrics import Floats
 from twinserve.contract import Contract
-from twinserve.errors import PermanentError
+from twinserve.errors import ContractMismatch
 from twinserve.features.views import ServedFeature, ServiceSpec
 from twinserve.missing import Matrix
 from twinserve.registry import Registry, ServedModel
@@ -45,7 +45,7 @@ def load_rival(registry: Registry, contract: Contract) -> Rival:
     try:
         model = registry.load_version(version)
         problem = "; ".join(unlike(model.contract, contract))
-    except PermanentError as error:
+    except ContractMismatch as error:
         model, problem = None, str(error)
     if problem:
         logger.warning("champion %s is left out of the comparison: %s", version, problem)

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import psutil
 import redis
@@ -26,7 +27,9 @@ from redis.retry import Retry
 
 from twinserve.atomic import write_atomically
 from twinserve.errors import PermanentError, TransientError
+from twinserve.locks import one_at_a_time
 from twinserve.settings import Settings
+from twinserve.signals import undisturbed
 
 logger = logging.getLogger(__name__)
 START_SECONDS = 20.0
@@ -45,28 +48,26 @@ def leased_redis(settings: Settings) -> Iterator[str]:
         return
     folder = settings.home / "redis"
     folder.mkdir(parents=True, exist_ok=True)
-    lease = os.open(folder / "in-use", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        with _changing(folder):
-            fcntl.flock(lease, fcntl.LOCK_SH)
-            port = _running_port(folder) or _start(folder)
-        yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        with _changing(folder):
-            if _nobody_else(lease):
-                _stop(folder)
-        os.close(lease)
+    with (folder / "in-use").open("w") as lease:
+        try:
+            with _changing(folder):
+                fcntl.flock(lease, fcntl.LOCK_SH)
+                port = _running_port(folder) or _start(folder)
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            with _changing(folder):
+                if _nobody_else(lease):
+                    _stop(folder)
 
 
 @contextmanager
 def _changing(folder: Path) -> Iterator[None]:
-    """One process at a time starts or stops the server."""
-    with (folder / "changing").open("w") as gate:
-        fcntl.flock(gate, fcntl.LOCK_EX)
+    """One process at a time starts or stops the server, and is not stopped half way."""
+    with undisturbed(), one_at_a_time(folder / "changing"):
         yield
 
 
-def _nobody_else(lease: int) -> bool:
+def _nobody_else(lease: IO[str]) -> bool:
     try:
         fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -77,26 +78,32 @@ def _nobody_else(lease: int) -> bool:
 def _running_port(folder: Path) -> int | None:
     """The port in `redis/port`, if the server that answers there keeps its data in this very folder."""
     port = _noted_port(folder)
-    if port is None:
+    if port is None or not _data(folder).is_dir():
         return None
-    try:
-        with _client(port) as client:
-            home = client.config_get("dir")["dir"]
-    except redis.RedisError:
-        return None
-    return port if Path(home) == _data(folder) else None
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            with _client(port) as client:
+                return port if _data(folder).samefile(client.config_get("dir")["dir"]) else None
+        except (redis.BusyLoadingError, redis.TimeoutError):
+            time.sleep(0.1)  # it is there, and busy
+        except (redis.RedisError, OSError):
+            return None
+    raise TransientError(
+        f"the embedded Redis on port {port} hangs", fix=f"Stop it, and look into {folder / 'redis.log'}"
+    )
 
 
 def _start(folder: Path) -> int:
     _data(folder).mkdir(exist_ok=True)
     port = _free_port(_noted_port(folder))
+    write_atomically(folder / "port", str(port))  # first, so that whatever becomes of us, the next one finds the server
     server = subprocess.Popen(
         [_executable(), *_arguments(folder, port)],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C in the terminal is for us; we stop it in our own time
     )  # fmt: skip
     _await_ready(server, port, folder)
-    write_atomically(folder / "port", str(port))
     logger.info("embedded Redis on port %s, data in %s", port, _data(folder))
     return port
 

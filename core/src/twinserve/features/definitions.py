@@ -58,7 +58,6 @@ def describe_view(view: Any) -> ViewSpec:
         timestamp=source.timestamp_field,
         created=source.created_timestamp_column or None,
         ttl=view.ttl or None,
-        tags=dict(view.tags),
     )
 
 

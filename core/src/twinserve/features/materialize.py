@@ -2,15 +2,14 @@
 
 Incremental by what changed: each view's day files are remembered by size and modification time in a hash beside
 the features (so a flushed or replaced Redis is filled anew). A run reads the files that are new or changed,
-however late their rows, and those of the look-back window. A row is written when Redis holds none for its key, or
-one that is not newer: a correction with the same event time replaces what it corrects, which Feast's own writer
-would skip.
+however late their rows, and those of the look-back window; a file with rows ahead of our clock is read again until
+their time has come. A row is written when Redis holds none for its key, or one that is not newer: a correction with
+the same event time replaces what it corrects, which Feast's own writer would skip.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,13 +19,16 @@ import pyarrow as pa
 import redis
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from twinserve.errors import BadInput, StepMissing, TransientError
+from twinserve.errors import StepMissing
+from twinserve.features.day_files import DayFileMemory, is_recent, signatures
 from twinserve.features.definitions import describe_view
 from twinserve.features.duck import duck
+from twinserve.features.feast_errors import feast_errors
 from twinserve.features.point_in_time import latest_sql, parquet_relation, quoted
 from twinserve.features.redis_layout import decode_event_time, event_time_field, feature_field, redis_key
 from twinserve.features.store import open_store
 from twinserve.features.views import ViewSpec
+from twinserve.locks import one_at_a_time
 from twinserve.progress import RowProgress
 from twinserve.settings import Settings
 
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 LOOKBACK = timedelta(days=1)
 CHUNK = 5_000
-_DAY = re.compile(r"day=(\d{4}-\d{2}-\d{2})")
 
 
 @dataclass(frozen=True)
@@ -67,58 +68,30 @@ def materialize(settings: Settings, redis_url: str, lookback: timedelta | None =
     """
     now = datetime.now(UTC)
     store = open_store(settings, redis_url)
-    views = [view for view in store.list_feature_views() if view.online]
+    with feast_errors():
+        views = [view for view in store.list_feature_views() if view.online]
     if not views:
         raise StepMissing("no feature view is registered", fix="Run `data-pipeline apply` first")
-    try:
-        with redis.Redis.from_url(redis_url, socket_timeout=30) as client:
-            client.ping()
-            return [
-                _materialize_view(store, client, view, now, LOOKBACK if lookback is None else lookback)
-                for view in views
-            ]
-    except redis.AuthenticationError as error:
-        raise BadInput(f"Redis refuses: {str(error).rstrip('.')}", fix="Correct TWINSERVE_REDIS_URL") from error
-    except redis.RedisError as error:
-        raise TransientError(f"Redis does not answer: {type(error).__name__}: {error}", fix="Is it up?") from error
+    window = LOOKBACK if lookback is None else lookback
+    one = one_at_a_time(settings.home / "locks" / "materialize")
+    with one, feast_errors(), redis.Redis.from_url(redis_url, socket_timeout=30) as client:
+        return [_materialize_view(store, client, view, now, window) for view in views]
 
 
 def _materialize_view(
     store: FeatureStore, client: redis.Redis, view: FeatureView, now: datetime, lookback: timedelta
 ) -> ViewResult:
     spec = describe_view(view)
-    memory = f"twinserve:materialized:{store.project}:{spec.name}"
-    files = _signatures(spec.path)
+    files = signatures(spec.path)
     if not files:
         raise StepMissing(f"feature view {spec.name} has no data in {spec.path}", fix="Run the DAG db_to_offline_store")
-    known = _remembered(client, memory)
-    due = [name for name, signature in files.items() if known.get(name) != signature or _recent(name, now - lookback)]
-    keys, written = _write_latest(client, store, spec, [str(spec.path / name) for name in due], now)
-    _remember(client, memory, files)
+    memory = DayFileMemory(client, store.project, spec)
+    known = memory.known()
+    due = [name for name, signature in files.items() if known.get(name) != signature or is_recent(name, now - lookback)]
+    keys, written, unfinished = _write_latest(client, store, spec, due, now)
+    memory.remember({name: signature for name, signature in files.items() if name not in unfinished})
     store.registry.apply_materialization(view, store.project, _start(view, now), now)  # Feast's tools show it
     return ViewResult(spec.name, len(due), len(files) - len(due), keys, written)
-
-
-def _signatures(folder: Path) -> dict[str, str]:
-    files = sorted(p for p in folder.rglob("*.parquet") if not p.name.startswith("."))
-    return {str(p.relative_to(folder)): f"{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in files}
-
-
-def _recent(name: str, since: datetime) -> bool:
-    day = _DAY.search(name)
-    return day is not None and datetime.fromisoformat(day[1]).date() >= since.date()
-
-
-def _remembered(client: redis.Redis, memory: str) -> dict[str, str]:
-    held: dict[bytes, bytes] = client.execute_command("HGETALL", memory)  # type: ignore[no-untyped-call]
-    return {name.decode(): signature.decode() for name, signature in held.items()}
-
-
-def _remember(client: redis.Redis, memory: str, files: dict[str, str]) -> None:
-    with client.pipeline() as pipe:
-        pipe.delete(memory)
-        pipe.hset(memory, mapping=files)
-        pipe.execute()
 
 
 def _start(view: FeatureView, now: datetime) -> datetime:
@@ -126,21 +99,23 @@ def _start(view: FeatureView, now: datetime) -> datetime:
 
 
 def _write_latest(
-    client: redis.Redis, store: FeatureStore, spec: ViewSpec, files: list[str], now: datetime
-) -> tuple[int, int]:
-    if not files:
-        return 0, 0
-    conditions = [f"CAST({quoted(spec.timestamp)} AS TIMESTAMPTZ) <= '{now.isoformat()}'"]
-    conditions += [f"{quoted(key)} IS NOT NULL" for key in spec.join_keys]
-    where = " AND ".join(conditions)
-    sql = latest_sql(parquet_relation(files), spec.join_keys, spec.features, spec.timestamp, spec.created, where)
+    client: redis.Redis, store: FeatureStore, spec: ViewSpec, names: list[str], now: datetime
+) -> tuple[int, int, set[str]]:
+    """Keys read, keys written, and the files that hold rows for later."""
+    if not names:
+        return 0, 0, set()
+    files = parquet_relation([str(spec.path / name) for name in names])
+    until_now = f"CAST({quoted(spec.timestamp)} AS TIMESTAMPTZ) <= '{now.isoformat()}'"
+    where = " AND ".join([until_now, *(f"{quoted(key)} IS NOT NULL" for key in spec.join_keys)])
+    sql = latest_sql(files, spec.join_keys, spec.features, spec.timestamp, spec.created, where)
     keys = written = 0
     with duck() as connection, RowProgress(f"materialize {spec.name}", None) as progress:
         for batch in connection.sql(sql).to_arrow_reader(CHUNK):
             written += _write_chunk(client, store, spec, batch)
             keys += batch.num_rows
             progress.advance(batch.num_rows)
-    return keys, written
+        later = connection.sql(f"SELECT DISTINCT filename FROM {files} WHERE NOT ({until_now})").fetchall()
+    return keys, written, {str(Path(name).relative_to(spec.path)) for (name,) in later}
 
 
 def _write_chunk(client: redis.Redis, store: FeatureStore, spec: ViewSpec, batch: pa.RecordBatch) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twinserve.errors import StepMissing, TransientError
+from twinserve.errors import StepMissing
+from twinserve.features.feast_errors import feast_errors
 from twinserve.features.views import ServedFeature, ServiceSpec
 
 if TYPE_CHECKING:
@@ -19,17 +20,19 @@ def describe_service(store: FeatureStore, name: str) -> ServiceSpec:
         TransientError: the registry's database can't be reached.
     """
     from feast.errors import FeastObjectNotFoundException
-    from sqlalchemy.exc import OperationalError
 
     try:
-        service = store.get_feature_service(name)
-        features = [f for part in service.feature_view_projections for f in _served(store, part)]
-        keys = {k: t for part in service.feature_view_projections for k, t in _join_keys(store, part).items()}
+        with feast_errors():
+            return _described(store, name)
     except FeastObjectNotFoundException as error:
         fix = "Run `data-pipeline apply`, and compare the name with the feature repo"
         raise StepMissing(f"feature service {name!r} is not in the registry: {error}", fix=fix) from error
-    except OperationalError as error:
-        raise TransientError("Feast's registry database can't be reached", fix="Is it up?") from error
+
+
+def _described(store: FeatureStore, name: str) -> ServiceSpec:
+    parts = store.get_feature_service(name).feature_view_projections
+    features = [feature for part in parts for feature in _served(store, part)]
+    keys = {key: kind for part in parts for key, kind in _join_keys(store, part).items()}
     return ServiceSpec(store.project, name, dict(sorted(keys.items())), tuple(features))
 
 

@@ -8,8 +8,10 @@ from urllib.parse import unquote, urlsplit
 
 import yaml
 
-from twinserve.errors import BadInput, StepMissing, TransientError
+from twinserve.errors import BadInput, StepMissing
 from twinserve.features.definitions import load_definitions
+from twinserve.features.feast_errors import feast_errors
+from twinserve.locks import one_at_a_time
 from twinserve.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,16 +27,12 @@ def open_store(settings: Settings, redis_url: str) -> FeatureStore:
     """
     from feast import FeatureStore
     from feast.repo_config import RepoConfig
-    from sqlalchemy.exc import OperationalError
 
     (settings.home / "feast").mkdir(parents=True, exist_ok=True)
     try:
-        config = RepoConfig(**store_config(settings, redis_url), repo_path=settings.feature_repo)
-        return FeatureStore(config=config)
-    except OperationalError as error:
-        raise TransientError(
-            "Feast's registry database can't be reached", fix="Is it up? See TWINSERVE_FEAST_REGISTRY_URL"
-        ) from error
+        with feast_errors():
+            config = RepoConfig(**store_config(settings, redis_url), repo_path=settings.feature_repo)
+            return FeatureStore(config=config)
     except ValueError as error:
         raise BadInput(
             f"{settings.feature_repo / 'feature_store.yaml'}: {error}", fix="See Feast's documentation"
@@ -106,12 +104,13 @@ def apply_definitions(settings: Settings, redis_url: str) -> dict[str, Any]:
     from feast.repo_operations import apply_total_with_repo_instance
 
     contents = load_definitions(settings)
-    store = open_store(settings, redis_url)
-    with contextlib.redirect_stdout(io.StringIO()):  # Feast prints its plan; our standard output ends in JSON
+    # Feast prints its plan; our standard output ends in JSON
+    with one_at_a_time(settings.home / "locks" / "apply"), feast_errors(), contextlib.redirect_stdout(io.StringIO()):
+        store = open_store(settings, redis_url)
         apply_total_with_repo_instance(store, store.project, store.registry, contents, skip_source_validation=True)
-    return {
-        "project": store.project,
-        "entities": sorted(e.name for e in store.list_entities() if e.name != "__dummy"),
-        "feature_views": sorted(view.name for view in store.list_feature_views()),
-        "feature_services": sorted(service.name for service in store.list_feature_services()),
-    }
+        return {
+            "project": store.project,
+            "entities": sorted(e.name for e in store.list_entities() if e.name != "__dummy"),
+            "feature_views": sorted(view.name for view in store.list_feature_views()),
+            "feature_services": sorted(service.name for service in store.list_feature_services()),
+        }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -27,7 +27,6 @@ class ViewSpec:
     timestamp: str
     created: str | None
     ttl: timedelta | None
-    tags: dict[str, str] = field(default_factory=dict)
 
     @property
     def columns(self) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 import socket
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from twinserve.errors import BadInput
-from twinserve.settings import Settings, child_environment
+from twinserve.settings import Settings, child_environment, export
 
 logger = logging.getLogger(__name__)
 STOP_SECONDS = 10  # for requests under way when a signal comes
@@ -28,7 +27,7 @@ def serve(settings: Settings, redis_url: str, host: str, port: int) -> None:
     folder = settings.home / "bentoml" / str(port)
     with _temporary_files(folder / "tmp"):
         # BentoML reads its configuration from the environment when it is imported, and hands ours on to the workers
-        os.environ.update(server_environment(settings, redis_url, folder))
+        export(server_environment(settings, redis_url, folder))
         _run(address, port)
 
 

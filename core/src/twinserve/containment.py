@@ -1,0 +1,31 @@
+"""Keeping other people's libraries from reporting home and from writing outside our folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+TELEMETRY_OFF = {
+    "DO_NOT_TRACK": "1",
+    "BENTOML_DO_NOT_TRACK": "True",
+    "FEAST_USAGE": "False",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "SCARF_ANALYTICS": "false",
+    "SCARF_NO_ANALYTICS": "true",
+}
+FOLDERS = {
+    "BENTOML_HOME": "bentoml",
+    "MPLCONFIGDIR": "cache/matplotlib",
+    "XDG_CACHE_HOME": "cache",
+    "XDG_CONFIG_HOME": "config",
+    "XDG_DATA_HOME": "data",
+    "XDG_STATE_HOME": "state",
+    "TMPDIR": "tmp",
+}
+
+
+def containing_environment(home: Path) -> dict[str, str]:
+    """Variables that keep caches, configuration and scratch files of a process under `home`, and telemetry off.
+
+    Libraries read them when they are imported. `home/tmp` must exist.
+    """
+    return {**TELEMETRY_OFF, **{name: str(home / folder) for name, folder in FOLDERS.items()}}

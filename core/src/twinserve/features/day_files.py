@@ -1,0 +1,53 @@
+"""The files of the offline store, and which of them a Redis has seen in which state."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import datetime
+from pathlib import Path
+
+import redis
+
+from twinserve.features.views import ViewSpec
+
+_DAY = re.compile(r"day=(\d{4}-\d{2}-\d{2})")
+_DEFINITION = "definition"  # beside file names, which all end in .parquet
+
+
+def signatures(folder: Path) -> dict[str, str]:
+    """Each Parquet file below `folder`, by its path in it, with size and modification time."""
+    files = sorted(p for p in folder.rglob("*.parquet") if not p.name.startswith("."))
+    return {str(p.relative_to(folder)): f"{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in files}
+
+
+def is_recent(name: str, since: datetime) -> bool:
+    """Whether the file is of a day not before that of `since`."""
+    day = _DAY.search(name)
+    return day is not None and datetime.fromisoformat(day[1]).date() >= since.date()
+
+
+class DayFileMemory:
+    """What one view's files looked like when they were written to a Redis, kept in that Redis.
+
+    It counts for one definition of the view: other types or names make other bytes, of which none are there yet.
+    """
+
+    def __init__(self, client: redis.Redis, project: str, spec: ViewSpec) -> None:
+        self._client = client
+        self._hash = f"twinserve:materialized:{project}:{spec.name}"
+        parts = (spec.join_keys, spec.features, spec.timestamp, spec.created)
+        self._definition = hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    def known(self) -> dict[str, str]:
+        """File → signature."""
+        held: dict[bytes, bytes] = self._client.execute_command("HGETALL", self._hash)  # type: ignore[no-untyped-call]
+        seen = {name.decode(): signature.decode() for name, signature in held.items()}
+        return seen if seen.pop(_DEFINITION, None) == self._definition else {}
+
+    def remember(self, files: dict[str, str]) -> None:
+        """Replace what is known."""
+        with self._client.pipeline() as pipe:
+            pipe.delete(self._hash)
+            pipe.hset(self._hash, mapping={**files, _DEFINITION: self._definition})
+            pipe.execute()
