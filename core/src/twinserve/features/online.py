@@ -74,7 +74,7 @@ class OnlineReader:
                     pipeline.execute_command("HMGET", name, *self._fields)
                 replies = await pipeline.execute()
         except (RedisError, OSError, TimeoutError) as error:
-            raise TransientError(f"Redis does not answer: {type(error).__name__}", fix="Try again") from error
+            raise TransientError(f"Redis does not answer: {type(error).__name__}: {error}", fix="Try again") from error
         return self._decoded(replies)
 
     def _decoded(self, replies: list[list[bytes | None]]) -> OnlineRows:

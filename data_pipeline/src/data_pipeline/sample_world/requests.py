@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import timedelta
 
 from data_pipeline.sample_world.parameters import WorldParameters
@@ -21,8 +20,3 @@ def batch_request(world: WorldParameters) -> str:
         candidates = rng.choice(world.drivers, min(CANDIDATES, world.drivers), replace=False)
         lines += [f"{moment},{FIRST_ID + index}" for index in candidates.tolist()]
     return "\n".join(lines) + "\n"
-
-
-def digest(text: str) -> str:
-    """SHA-256 of the file's bytes, in hex."""
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -15,6 +17,8 @@ from twinserve.features.online import OnlineReader, OnlineRows
 from twinserve.registry import ServedModel
 
 RETRY_AFTER = 1
+QUIET_SECONDS = 10.0
+logger = logging.getLogger(__name__)
 Clock = Callable[[], int]
 
 
@@ -29,6 +33,7 @@ class InferencePlane:
 
     def __init__(self, model: ServedModel, reader: OnlineReader, clock: Clock, read_seconds: float) -> None:
         self._model, self._reader, self._clock, self._read_seconds = model, reader, clock, read_seconds
+        self._quiet_until = 0.0
         self.serves = Model(name=model.name, version=model.version)
         self._best = np.nanargmax if model.contract.output.best == "highest" else np.nanargmin
 
@@ -60,9 +65,17 @@ class InferencePlane:
             async with asyncio.timeout(self._read_seconds):
                 return await self._reader.read(request.keys)
         except (TransientError, TimeoutError) as error:
+            self._note_outage(error)
             raise Refusal(
                 "feature_store_unavailable", "the feature store does not answer", retry_after=RETRY_AFTER
             ) from error
+
+    def _note_outage(self, error: Exception) -> None:
+        """One line in a while: every request of an outage fails for the same reason."""
+        now = time.monotonic()
+        if now >= self._quiet_until:
+            self._quiet_until = now + QUIET_SECONDS
+            logger.warning("the feature store does not answer: %s", error or type(error).__name__)
 
 
 def _left_out(request: InferenceRequest, scored: Scored) -> tuple[LeftOut, ...]:
