@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,16 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, Operati
 from twinserve.errors import BadInput, TransientError
 
 CONNECT_SECONDS = 10
+# SQLSTATE 3D000 (no such database) and class 28 (no such user, wrong password) come again at every try
+PERMANENT_STATES = ("3D", "28")
+# a login that fails is told in words only: libpq keeps the SQLSTATE to itself. In another language than English it
+# counts as passing trouble, and costs the retries
+LOGIN_REFUSED = re.compile(
+    r"""FATAL:\s+(database\ ".*"\ does\ not\ exist | role\ ".*"\ (does\ not\ exist | is\ not\ permitted\ to\ log\ in)
+    | \w+\ authentication\ failed | no\ pg_hba\.conf\ entry | permission\ denied\ for\ database)
+    | fe_sendauth:\ no\ password\ supplied""",
+    re.VERBOSE,
+)
 
 
 def parse_url(text: str) -> URL:
@@ -23,7 +34,7 @@ def parse_url(text: str) -> URL:
     """
     try:
         url = make_url(text)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
         raise BadInput(
             "the source database's URL can't be read",
             fix="Write it like postgresql://user:password@host:5432/name",
@@ -62,14 +73,23 @@ def database_errors(name: str) -> Iterator[None]:
 
     Raises:
         TransientError: not reachable, locked, restarted, or out of space.
-        BadInput: it refuses a statement, for want of rights for example.
+        BadInput: it refuses the login or a statement: no such database or user, a wrong password, want of rights.
     """
     try:
         yield
     except OperationalError as error:
+        if _comes_again(error):
+            raise BadInput(
+                f"{name} refuses: {_reason(error)}", fix="Check database, user and password in the URL"
+            ) from error
         raise TransientError(f"{name} can't be used now: {_reason(error)}", fix="Is it up and reachable?") from error
     except DBAPIError as error:
         raise BadInput(f"{name} refuses: {_reason(error)}", fix="Check its tables and our user's rights") from error
+
+
+def _comes_again(error: OperationalError) -> bool:
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return state.startswith(PERMANENT_STATES) or LOGIN_REFUSED.search(str(error.orig)) is not None
 
 
 def _reason(error: DBAPIError) -> str:
