@@ -5,13 +5,23 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from readme_commands import commands, readme
 
 ROOT = Path(__file__).parents[1]
-CONSOLE = {"data-pipeline", "training-pipeline", "model-serving", "twinserve", "twinserve-local"}
+
+
+def declared_scripts(root: Path) -> set[str]:
+    """The console scripts that the workspace's packages declare."""
+    workspace = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["uv"]["workspace"]
+    packages = [tomllib.loads((root / member / "pyproject.toml").read_text()) for member in workspace["members"]]
+    return {name for package in packages for name in package["project"].get("scripts", {})}
+
+
+CONSOLE = declared_scripts(ROOT)
 OTHERS = {"make", "source", "curl", "cp", "cd", "git"}
 CONSOLE_COMMANDS = [words for words in readme(ROOT) if words[0] in CONSOLE]
 
@@ -25,6 +35,15 @@ def test_every_make_target_exists() -> None:
     named = {word for words in readme(ROOT) if words[0] == "make" for word in words[1:] if "=" not in word}
     assert named
     assert named <= targets
+
+
+@pytest.mark.parametrize("name", sorted(CONSOLE))
+def test_every_declared_script_shows_its_help(name: str) -> None:
+    done = subprocess.run(
+        [Path(sys.executable).with_name(name), "--help"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Usage" in done.stdout
 
 
 @pytest.mark.parametrize("words", CONSOLE_COMMANDS, ids=" ".join)
