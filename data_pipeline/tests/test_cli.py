@@ -84,7 +84,7 @@ def test_another_world_is_refused_once_the_first_is_published(command: Callable[
         (("explore-and-validate", "--run-key", "r1"), "Run `data-pipeline clean --run-key r1` first"),
         (("ingest", "--run-key", "r1", "--view", "nope"), "no feature view 'nope'. Choose one of driver_stats"),
         (("ingest", "--run-key", "r1", "--source", "nope.csv"), "no file or folder nope.csv"),
-        (("ingest", "--run-key", "..."), "can't name a folder"),
+        (("ingest", "--run-key", "x" * 300), "can't name a folder"),
         (("generate", "--drivers", "0"), "--drivers 0 is out of range"),
         (("generate", "--orders", "-5"), "--orders -5 is out of range"),
         (("generate", "--end", "2999-01-01"), "in the future"),

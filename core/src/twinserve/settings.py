@@ -116,7 +116,7 @@ def safe_name(run_key: str) -> str:
     name = re.sub(r"[^A-Za-z0-9._-]", "_", run_key)
     if name == run_key and not name.startswith("."):
         return name
-    return f"{name.lstrip('.')}-{hashlib.sha256(run_key.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+    return f"{name.lstrip('.-') or 'run'}-{hashlib.sha256(run_key.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
 def child_environment(settings: Settings, **more: str) -> dict[str, str]:
