@@ -54,8 +54,9 @@ mlflow: setup ## MLflow's pages on the embedded store, in the foreground, on por
 	@$(RUN)twinserve-local mlflow
 
 .PHONY: clean
-clean: ## Stop what runs and remove all data (TWINSERVE_HOME)
-	@if [ -x $(BIN)/twinserve-local ]; then $(RUN)twinserve-local clean; else rm -rf .twinserve; fi
+clean: ## Stop what runs and remove all data (TWINSERVE_HOME); files of others in it stay
+	@if [ -x $(BIN)/twinserve-local ]; then $(RUN)twinserve-local clean; \
+	else echo 'No environment here, so no data is removed: make setup brings it back'; fi
 
 .PHONY: distclean
 distclean: clean ## Remove the environments and caches too

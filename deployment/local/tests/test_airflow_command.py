@@ -110,19 +110,3 @@ def test_a_taken_port_is_said(tmp_path: Path) -> None:
     assert done.returncode == 65
     assert re.search(r"port \d+ on 127.0.0.1 is in use. Stop what uses it, or pass --port", done.stderr)
     assert set(psutil.Process().children(recursive=True)) <= set(before)
-
-
-def test_clean_refuses_a_folder_that_holds_more(tmp_path: Path) -> None:
-    root = Path(__file__).parents[3]
-    environment = {**os.environ, "TWINSERVE_HOME": str(root.parent)}
-    done = subprocess.run([COMMAND, "clean"], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 65
-    assert root.is_dir()
-
-
-def test_clean_removes_the_data(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    (home / "offline").mkdir(parents=True)
-    environment = {**os.environ, "TWINSERVE_HOME": str(home)}
-    subprocess.run([COMMAND, "clean"], env=environment, check=True, capture_output=True)
-    assert not home.exists()

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -24,6 +25,7 @@ OWN = (
     *("quarantine", "redis", "reports", "runs", "source", "state", "tmp", "watermarks"),
 )
 SERVERS = (("model-serving", "serve"), ("twinserve-local", "demo"))
+COMMANDS = {"data-pipeline", "training-pipeline", "model-serving", "twinserve-local"}
 LEAVE_SECONDS = 30.0
 
 
@@ -81,13 +83,13 @@ def remove_own(home: Path) -> list[Path]:
 
 
 def users(home: Path) -> list[psutil.Process]:
-    """The processes, other than this one and its ancestors, that were told to work in `home` or use its Redis."""
+    """The processes, other than this one and its ancestors, that are our commands on `home` or use its Redis."""
     ours = {process.pid for process in (psutil.Process(), *psutil.Process().parents())}
     lease = str(home / "redis" / "in-use")
     return [
         process
         for process in psutil.process_iter()
-        if process.pid not in ours and (_home_of(process) == home or lease in _open_files(process))
+        if process.pid not in ours and (_command_home(process) == home or lease in _open_files(process))
     ]
 
 
@@ -95,7 +97,7 @@ def is_server(process: psutil.Process) -> bool:
     """Whether it is one that runs until it is told to stop: the service or a demo."""
     with suppress(psutil.Error):
         words = [Path(word).name for word in process.cmdline()]
-        return any(pair in SERVERS for pair in zip(words, words[1:], strict=False))
+        return any(pair in SERVERS for pair in pairwise(words))
     return False
 
 
@@ -124,9 +126,11 @@ def _lives(process: psutil.Process) -> bool:
     return False
 
 
-def _home_of(process: psutil.Process) -> Path | None:
+def _command_home(process: psutil.Process) -> Path | None:
+    """The home of a process that is one of our commands: an exported TWINSERVE_HOME reaches any program."""
     with suppress(psutil.Error, OSError):
-        if _lives(process) and (told := process.environ().get("TWINSERVE_HOME")):
+        if COMMANDS & {Path(word).name for word in process.cmdline()[:2]}:
+            told = process.environ().get("TWINSERVE_HOME") or ".twinserve"
             return (Path(process.cwd()) / Path(told).expanduser()).resolve()
     return None
 

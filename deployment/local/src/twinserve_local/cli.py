@@ -72,12 +72,17 @@ def mlflow(*, port: Annotated[int, Port] = 5000) -> None:
 
 @app.command()
 def clean() -> None:
-    """Stop what was left running and remove all data (TWINSERVE_HOME)."""
+    """Stop what runs in TWINSERVE_HOME and remove our folders from it; other files stay."""
     from twinserve_local.cleaning import clean as run
 
     settings = load_settings()
-    removed = run(settings, find_checkout())
-    typer.echo(f"{settings.home} removed" if removed else f"no {settings.home} to remove")
+    left = run(settings, find_checkout())
+    if left is None:
+        typer.echo(f"no {settings.home} to remove")
+    elif left:
+        typer.echo(f"our folders in {settings.home} removed; not ours, and left: {', '.join(p.name for p in left)}")
+    else:
+        typer.echo(f"{settings.home} removed")
 
 
 def _become(settings: Settings, name: str, *words: str) -> NoReturn:
