@@ -7,7 +7,8 @@ import signal
 import pytest
 
 from twinserve.console import Stopped
-from twinserve_local.signals import leave_on_hangup, undisturbed
+from twinserve.signals import undisturbed
+from twinserve_local.signals import leave_on_hangup
 
 
 def test_a_signal_waits_for_the_end_of_the_block() -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 from twinserve.atomic import write_atomically
-from twinserve_local.signals import undisturbed
+from twinserve.signals import undisturbed
 
 
 @dataclass(frozen=True)
