@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from platform_under_test import Platform
 
 
 @pytest.fixture(scope="session")
-def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def example(tmp_path_factory: pytest.TempPathFactory) -> Platform:
     """The shipped example with 10,000 keys: generated, ingested, materialized, trained, promoted."""
     platform = Platform(tmp_path_factory.mktemp("example"))
     platform.run("data-pipeline", "generate", "--drivers", "10000", "--days", "2", "--orders", "20000", "--seed", "3")
@@ -17,5 +15,4 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     platform.run("data-pipeline", "apply")
     platform.run("data-pipeline", "materialize")
     platform.train("first")
-    yield platform
-    platform.close()
+    return platform

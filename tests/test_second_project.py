@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ CODES = [f"b-{number:02d}" for number in range(40)]
 
 
 @pytest.fixture(scope="module")
-def bakeries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def bakeries(tmp_path_factory: pytest.TempPathFactory) -> Platform:
     home = tmp_path_factory.mktemp("bakeries")
     platform = Platform(
         home,
@@ -32,8 +31,7 @@ def bakeries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     platform.to_offline_store("first")
     platform.run("data-pipeline", "apply")
     platform.run("data-pipeline", "materialize")
-    yield platform
-    platform.close()
+    return platform
 
 
 @pytest.fixture(scope="module")

@@ -97,9 +97,6 @@ class Platform:
             stop(service)
             log.close()
 
-    def close(self) -> None:
-        """Nothing of ours may run on: the embedded Redis ends with its last user."""
-
 
 def await_ready(client: httpx.Client, service: subprocess.Popen[bytes], log: Path, seconds: float = 90) -> None:
     """Wait for `/readyz`; show the end of the log when it does not come."""

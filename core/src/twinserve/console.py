@@ -42,7 +42,6 @@ def _exit_code(run: Callable[[], Any]) -> int:
     try:
         settings = load_settings()
         configure_logging(settings.log_level, settings.log_format)
-        (settings.home / "tmp").mkdir(parents=True, exist_ok=True)
         export(containing_environment(settings.home), over=False)
         run()
     except TwinserveError as error:

@@ -16,16 +16,18 @@ FOLDERS = {
     "BENTOML_HOME": "bentoml",
     "MPLCONFIGDIR": "cache/matplotlib",
     "XDG_CACHE_HOME": "cache",
-    "XDG_CONFIG_HOME": "config",
-    "XDG_DATA_HOME": "data",
-    "XDG_STATE_HOME": "state",
-    "TMPDIR": "tmp",
+    "XDG_CONFIG_HOME": "cache/config",
+    "XDG_DATA_HOME": "cache/data",
+    "XDG_STATE_HOME": "cache/state",
+    "TMPDIR": "cache/tmp",
 }
 
 
 def containing_environment(home: Path) -> dict[str, str]:
     """Variables that keep caches, configuration and scratch files of a process under `home`, and telemetry off.
 
-    Libraries read them when they are imported. `home/tmp` must exist.
+    Libraries read them when they are imported. Makes the folder for temporary files, without which Python would
+    take another.
     """
+    (home / FOLDERS["TMPDIR"]).mkdir(parents=True, exist_ok=True)
     return {**TELEMETRY_OFF, **{name: str(home / folder) for name, folder in FOLDERS.items()}}

@@ -122,7 +122,6 @@ def stopped_early(session: Session, home: Path) -> TransientError:
 
 def _environment(settings: Settings, checkout: Checkout, port: int) -> dict[str, str]:
     home = settings.home
-    (home / "tmp").mkdir(parents=True, exist_ok=True)
     airflow = airflow_environment(home / "airflow", checkout, port)
     return child_environment(settings, **contained_environment(home), **airflow)
 

@@ -87,7 +87,6 @@ def clean() -> None:
 
 def _become(settings: Settings, name: str, *words: str) -> NoReturn:
     """Go on as another command of the pipelines' environment."""
-    (settings.home / "tmp").mkdir(parents=True, exist_ok=True)
     script = find_checkout().command(name)
     environment = child_environment(settings, **contained_environment(settings.home))
     os.execve(script, [script, *words], environment)  # noqa: S606 - no shell is what we want

@@ -62,7 +62,6 @@ def run_demo(settings: Settings, checkout: Checkout, tell: Tell) -> Outcome:
         TwinserveError: a stage failed; says which, and why.
     """
     outcome = Outcome()
-    (settings.home / "tmp").mkdir(parents=True, exist_ok=True)
     with leased_redis(settings):
         with outcome.stage("sample data", tell):
             outcome.world = generate_world(settings, checkout)

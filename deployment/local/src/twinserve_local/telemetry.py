@@ -8,9 +8,6 @@ from twinserve.containment import containing_environment
 
 
 def contained_environment(home: Path) -> dict[str, str]:
-    """Variables for a process that we start, Airflow's parts among them: it writes below `home` and reports to nobody.
-
-    Temporary files go to `home/tmp`, which must exist.
-    """
+    """Variables for each process that we start, Airflow's among them: it writes below `home`, reports to nobody."""
     airflow = {"AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False", "PYTHONDONTWRITEBYTECODE": "1"}
     return containing_environment(home) | airflow
