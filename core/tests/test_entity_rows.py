@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from twinserve.entity_rows import INSTANT, read_entity_rows
+from twinserve.entity_rows import read_entity_rows
 from twinserve.errors import BadInput
+from twinserve.times import INSTANT
 
 KEYS = {"shop_id": "INT64"}
 GOOD = "event_timestamp\tshop_id\tnote\n2021-04-16 20:29:28+00:00\t1001\ta\n2021-04-17 04:29:28+02:00\t1002\t\n"
@@ -36,6 +38,19 @@ def test_text_files(tmp_path: Path, separator: str, encoding: str) -> None:
     assert rows.notes == ()
 
 
+@pytest.mark.parametrize("text", ["000123", "1.50", "true", "2024-01-01", " a ", "1e3", "NA"])
+def test_what_else_a_text_file_carries_stays_as_it_is(tmp_path: Path, text: str) -> None:
+    file = write(tmp_path, f"order,event_timestamp,shop_id\n{text},2024-01-01T00:00Z,1\n,2024-01-01T00:00Z,2\n")
+    column = read_entity_rows(file, KEYS).table["order"]
+    assert (column.type, column.to_pylist()) == (pa.string(), [text, None])
+
+
+def test_what_else_a_parquet_file_carries_keeps_its_type(tmp_path: Path) -> None:
+    note = pa.array([[1.5]], pa.list_(pa.float32()))
+    pq.write_table(pa.table({"shop_id": [1], "event_timestamp": ["2024-01-01"], "note": note}), tmp_path / "a.parquet")
+    assert read_entity_rows(tmp_path / "a.parquet", KEYS).table["note"].combine_chunks() == note
+
+
 def test_gzip_and_crlf(tmp_path: Path) -> None:
     file = tmp_path / "rows.csv.gz"
     file.write_bytes(gzip.compress(GOOD.replace("\n", "\r\n").encode()))
@@ -46,6 +61,48 @@ def test_naive_times_are_utc_and_said(tmp_path: Path) -> None:
     rows = read_entity_rows(write(tmp_path, GOOD.replace("+00:00", "")), KEYS)
     assert rows.table["event_timestamp"].to_pylist()[0] == datetime(2021, 4, 16, 20, 29, 28, tzinfo=UTC)
     assert rows.notes == ("rows.csv: 1 times in event_timestamp have no zone; taken as UTC",)
+
+
+@pytest.mark.parametrize("zone", ["Z", "+02", "+0200", "+02:00", "-05"])
+def test_a_zone_in_any_spelling_is_one(tmp_path: Path, zone: str) -> None:
+    assert read_entity_rows(write(tmp_path, GOOD.replace("+00:00", zone)), KEYS).notes == ()
+
+
+def test_a_bare_date_has_no_zone(tmp_path: Path) -> None:
+    (note,) = read_entity_rows(write(tmp_path, "shop_id,event_timestamp\n1,2024-01-31\n"), KEYS).notes
+    assert "1 times in event_timestamp have no zone" in note
+
+
+def times_file(folder: Path, times: pa.Array) -> Path:
+    file = folder / "rows.parquet"
+    pq.write_table(pa.table({"shop_id": range(len(times)), "event_timestamp": times}), file)
+    return file
+
+
+@pytest.mark.parametrize("zone", [None, "UTC", "Asia/Saigon"])
+def test_nanoseconds_are_cut_to_microseconds(tmp_path: Path, zone: str | None) -> None:
+    file = times_file(tmp_path, pa.array([1_700_000_000_123_456_789, -1], pa.timestamp("ns", zone)))
+    found = read_entity_rows(file, KEYS).table["event_timestamp"].cast(pa.int64())
+    assert found.to_pylist() == [1_700_000_000_123_456, -1]
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        pa.array([0, 2**50], pa.timestamp("s")),
+        pa.array([0, -(2**62)], pa.timestamp("ms", "UTC")),
+        pa.array([0, 2**62], pa.timestamp("us")),
+        pa.array([0, 2**31 - 1], pa.date32()),
+    ],
+)
+def test_a_time_out_of_range_is_named(tmp_path: Path, times: pa.Array) -> None:
+    with pytest.raises(BadInput, match=r"rows\.parquet, row 2: event_timestamp is .*which is no time \(1 such"):
+        read_entity_rows(times_file(tmp_path, times), KEYS)
+
+
+def test_a_number_is_no_time(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"row 1: event_timestamp is '1700000000', which is no time \(2 such"):
+        read_entity_rows(times_file(tmp_path, pa.array([1_700_000_000, 0])), KEYS)
 
 
 def test_parquet_of_every_kind_of_time(tmp_path: Path) -> None:
@@ -82,7 +139,9 @@ def test_string_keys_stay_strings(tmp_path: Path) -> None:
         ("event_timestamp,shop_id\n2024-01-01,1.5\n", "line 2: shop_id is '1.5'"),
         ("event_timestamp,shop_id\n2024-01-01,9223372036854775808\n", "line 2: shop_id"),
         ("event_timestamp,shop_id,shop_id\n2024-01-01,1,2\n", "two columns named shop_id"),
-        ("event_timestamp,shop_id\n2024-01-01\n", "can't be read"),
+        ("event_timestamp,shop_id\n2024-01-01\n", r"rows.csv, line 2: 1 fields, where the header has 2"),
+        ('event_timestamp,shop_id,n\n\n2024-01-01,1,"a\nb"\n\nx,2,c,d\n', r"rows.csv, line 6: 4 fields, .* has 3"),
+        ("event_timestamp,shop_id\n" + "2024-01-01,1\n" * 200_000 + "2024-01-01\n", "line 200002: 1 fields"),
     ],
 )
 def test_bad_files_name_file_column_and_line(tmp_path: Path, text: str, says: str) -> None:
@@ -108,7 +167,7 @@ def test_a_parquet_key_of_another_kind(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"row 2: shop_id is '2\.5'"):
         read_entity_rows(file, KEYS)
     pd.DataFrame({"shop_id": [True], "event_timestamp": ["2024-01-01"]}).to_parquet(file)
-    pa.parquet.write_table(pa.table({"shop_id": [[1]], "event_timestamp": ["2024-01-01"]}), file)
+    pq.write_table(pa.table({"shop_id": [[1]], "event_timestamp": ["2024-01-01"]}), file)
     with pytest.raises(BadInput, match="shop_id holds list"):
         read_entity_rows(file, KEYS)
 

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.casting import arrow_type, cast_column
-from data_pipeline.times import as_instants
 from twinserve.errors import BadInput
 
 WRONG = "wrong"
@@ -85,61 +84,3 @@ def test_mixed_text_never_raises_and_never_loses_a_row(values: list[Any]) -> Non
 def test_declared_floats_survive_the_way_through_text(values: list[float]) -> None:
     texts = pa.array([repr(value) for value in values], pa.string())
     assert cast_column(texts, "FLOAT").values.to_pylist() == values
-
-
-NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("text", "naive"),
-    [
-        ("2026-01-31T12:00:00Z", 0),
-        ("2026-01-31 12:00:00+00:00", 0),
-        ("2026-01-31 19:00:00+07:00", 0),
-        ("2026-01-31 19:00:00+07", 0),
-        ("2026-01-31 07:00:00-0500", 0),
-        ("2026-01-31 12:00:00", 1),
-        ("2026-01-31T12:00", 1),
-        ("2026-01-31 12:00:00.000000", 1),
-    ],
-)
-def test_text_times(text: str, naive: int) -> None:
-    read = as_instants(pa.array([text]))
-    assert (read.values.to_pylist(), read.wrong.tolist(), read.naive) == ([NOON], [False], naive)
-
-
-@pytest.mark.parametrize("text", ["soon", "", "2026-13-01", "2026-02-30", "31/01/2026", "12"])
-def test_text_that_is_no_time(text: str) -> None:
-    read = as_instants(pa.array([text, None]))
-    assert (read.values.null_count, read.wrong.tolist(), read.naive) == (2, [True, False], 0)
-
-
-def test_a_bare_date_is_its_midnight_and_names_no_zone() -> None:
-    read = as_instants(pa.array(["2026-01-31"]))
-    assert (read.values.to_pylist(), read.naive) == ([datetime(2026, 1, 31, tzinfo=UTC)], 1)
-
-
-@pytest.mark.parametrize(
-    ("array", "naive"),
-    [
-        (pa.array([NOON], pa.timestamp("us", "UTC")), 0),
-        (pa.array([NOON], pa.timestamp("ns", "Asia/Saigon")), 0),
-        (pa.array([NOON.replace(tzinfo=None)], pa.timestamp("ms")), 1),
-        (pa.array([NOON.replace(tzinfo=None)], pa.timestamp("ns")), 1),
-    ],
-)
-def test_typed_times(array: pa.Array, naive: int) -> None:
-    read = as_instants(array)
-    assert (read.values.to_pylist(), read.naive) == ([NOON], naive)
-    assert read.values.type == pa.timestamp("us", "UTC")
-
-
-def test_numbers_are_no_times_since_their_unit_would_be_a_guess() -> None:
-    read = as_instants(pa.array([1_700_000_000, None]))
-    assert (read.values.null_count, read.wrong.tolist()) == (2, [True, False])
-
-
-def test_nanoseconds_are_cut_to_microseconds() -> None:
-    array = pa.array([NOON], pa.timestamp("us", "UTC")).cast(pa.timestamp("ns", "UTC"))
-    finer = pa.array(array.cast(pa.int64()).to_numpy() + 999, pa.int64()).cast(array.type)
-    assert as_instants(finer).values.to_pylist() == [NOON]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -134,12 +134,59 @@ def test_a_file_has_the_same_shape(tmp_path: Path) -> None:
     assert piece["stall"].to_pylist() == [7, 8]
 
 
+@pytest.mark.parametrize(
+    ("written", "positive_class", "expected"),
+    [
+        (["1", " 0"], 1, [1, 0]),
+        (["true", "False"], 1, [1, 0]),
+        (["TRUE", "0"], 1, [1, 0]),
+        (["1.0", "0"], 1, [1, 0]),
+        (["1", ""], 1, [1, None]),
+        (["9007199254740993", "0"], 1, [2**53 + 1, 0]),
+        (["01", "1"], "01", ["01", "1"]),
+        (["true", "no"], "true", ["true", "no"]),
+        (["1.5", "2"], None, [1.5, 2.0]),
+        ([" 1e3", "-2.5 "], None, [1000.0, -2.5]),
+    ],
+)
+def test_a_target_in_a_text_file(
+    tmp_path: Path, written: list[str], positive_class: int | str | None, expected: list[Any]
+) -> None:
+    file = tmp_path / "labels.csv"
+    file.write_text("at,stall,won\n" + "".join(f"2026-01-01,7,{text}\n" for text in written))
+    columns = LabelColumns({"stall": "INT64"}, "at", "won", target_type(positive_class))
+
+    (piece,) = file_labels(file, columns)
+
+    assert (piece.schema, piece["won"].to_pylist()) == (columns.schema, expected)
+
+
 def test_a_bad_target_in_a_file_is_named(tmp_path: Path) -> None:
     file = tmp_path / "labels.csv"
     file.write_text("at,stall,won\n2026-01-01,7,1\n2026-01-02,8,perhaps\n")
 
     with pytest.raises(BadInput, match=r"labels\.csv, row 2: won is 'perhaps'"):
         list(file_labels(file, COLUMNS))
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        ["2026-01-01T02:00:00+02", None],
+        [datetime(2026, 1, 1), None],
+        [datetime(2026, 1, 1, 2, tzinfo=timezone(timedelta(hours=2))), None],
+        [date(2026, 1, 1), None],
+    ],
+)
+def test_times_as_a_database_client_gives_them(times: list[Any]) -> None:
+    rows = typed_labels([[1, 2], times, [1, 1]], COLUMNS, "here", 0)
+
+    assert rows["event_timestamp"].to_pylist() == [datetime(2026, 1, 1, tzinfo=UTC), None]
+
+
+def test_a_number_is_no_time() -> None:
+    with pytest.raises(BadInput, match=r"here, row 2: at is 1700000000, which is no timestamp"):
+        typed_labels([[1, 2], [None, 1_700_000_000], [1, 1]], COLUMNS, "here", 0)
 
 
 def test_labels_without_a_time_are_counted() -> None:

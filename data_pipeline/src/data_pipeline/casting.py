@@ -12,18 +12,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_pipeline.times import INSTANT, as_instants
+from twinserve.arrow_types import ARROW_TYPES
 from twinserve.errors import BadInput
+from twinserve.times import as_instants
 
-ARROW_TYPES = {
-    "INT32": pa.int32(),
-    "INT64": pa.int64(),
-    "FLOAT": pa.float32(),
-    "DOUBLE": pa.float64(),
-    "STRING": pa.string(),
-    "BOOL": pa.bool_(),
-    "UNIX_TIMESTAMP": INSTANT,
-}
 EXPECTED = {
     "INT32": "a whole number of 32 bits",
     "INT64": "a whole number of 64 bits",

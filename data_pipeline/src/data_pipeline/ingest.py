@@ -15,11 +15,11 @@ from data_pipeline.columns import map_columns
 from data_pipeline.reading.source import Source
 from data_pipeline.run_folder import ViewRun
 from data_pipeline.sources import SourceRules
-from data_pipeline.times import INSTANT, as_instants
 from data_pipeline.watermarks import Watermarks
 from twinserve.atomic import atomic_file
 from twinserve.features.views import ViewSpec
 from twinserve.progress import RowProgress
+from twinserve.times import INSTANT, as_instants
 
 
 def ingest(
@@ -89,7 +89,7 @@ def _write_part(run: ViewRun, chunk: pa.Table) -> str:
 
 
 def _latest(arrivals: pa.ChunkedArray, now: datetime) -> datetime | None:
-    times = as_instants(arrivals.combine_chunks()).values
+    times = as_instants(arrivals).values
     past = times.filter(pc.less_equal(times, pa.scalar(now, INSTANT)))
     latest: datetime | None = pc.max(past).as_py()
     return latest

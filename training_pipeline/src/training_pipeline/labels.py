@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection, MetaData, Select, Table, inspect, select, type_coerce
@@ -17,9 +17,11 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import NoSuchTableError
 from sqlalchemy.types import NullType
 
+from twinserve.arrow_types import ARROW_TYPES
 from twinserve.databases import database_errors, open_engine, parse_url, public_name
-from twinserve.entity_rows import INSTANT, KEY_ARROW_TYPES, read_entity_rows
+from twinserve.entity_rows import read_entity_rows
 from twinserve.errors import BadInput, StepMissing
+from twinserve.times import INSTANT, as_instants
 
 logger = logging.getLogger(__name__)
 EVENT_TIME = "event_timestamp"
@@ -49,7 +51,7 @@ class LabelColumns:
     @property
     def schema(self) -> pa.Schema:
         """Of the labels: join keys, `event_timestamp` in µs UTC, target."""
-        keys = [(name, KEY_ARROW_TYPES[kind]) for name, kind in self.join_keys.items()]
+        keys = [(name, ARROW_TYPES[kind]) for name, kind in self.join_keys.items()]
         return pa.schema([*keys, (EVENT_TIME, INSTANT), (self.target, self.target_type)])
 
 
@@ -69,7 +71,8 @@ def file_labels(file: Path, columns: LabelColumns) -> Iterator[pa.Table]:
     rows = read_entity_rows(file, columns.join_keys, timestamp=columns.timestamp, required=[columns.target])
     for note in rows.notes:
         logger.warning(note)
-    yield typed_labels([rows.table[name] for name in columns.names], columns, str(file), 0)
+    values = [rows.table[name] for name in columns.names]
+    yield typed_labels([*values[:-1], _target_of_file(values[-1], columns.target_type)], columns, str(file), 0)
 
 
 def database_labels(database: str, table: str, columns: LabelColumns) -> Iterator[pa.Table]:
@@ -153,6 +156,16 @@ def _cast(values: Any, field: pa.Field, place: str, before: int) -> pa.Array | p
         raise BadInput(f"{where} is {value!r}, which is no {field.type}", fix="Correct the labels") from None
 
 
+def _target_of_file(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """In a text file, numbers may stand as whole ones, as true and false, or with a point; text of no kind stays."""
+    if pa.types.is_string(kind) or not pa.types.is_string(values.type):
+        return values
+    for written in (pa.int64(), pa.bool_(), pa.float64()):
+        with suppress(pa.ArrowInvalid):
+            return pc.utf8_trim_whitespace(values).cast(written)
+    return values
+
+
 def _plain(values: Any, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
     array = values if isinstance(values, pa.ChunkedArray) else pa.array(values)
     if pa.types.is_decimal(array.type):
@@ -161,12 +174,10 @@ def _plain(values: Any, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
 
 
 def _instants(values: Any) -> pa.Array:
-    """Times as µs UTC; a time without a zone is UTC, no time at all is null."""
-    if isinstance(values, pa.ChunkedArray):
-        return values.cast(INSTANT)
-    times = pd.to_datetime(pd.Series(values, dtype=object), format="ISO8601", utc=True)
-    array = pa.array(times.dt.tz_localize(None).to_numpy().astype("datetime64[us]"), INSTANT)
-    return pc.if_else(pa.array(times.isna().to_numpy()), pa.scalar(None, INSTANT), array)
+    times, wrong, _ = as_instants(values if isinstance(values, pa.ChunkedArray) else pa.array(values))
+    if wrong.any():
+        raise ValueError("no time")
+    return times
 
 
 def _first_bad(values: Any, field: pa.Field) -> tuple[int, object]:

@@ -15,8 +15,8 @@ from training_pipeline.labels import EVENT_TIME
 from training_pipeline.targets import Targets
 from training_pipeline.training_rows import TrainingRows
 from twinserve.atomic import atomic_file
-from twinserve.entity_rows import INSTANT
 from twinserve.missing import Matrix, Status
+from twinserve.times import INSTANT
 
 TARGET = "__target"
 

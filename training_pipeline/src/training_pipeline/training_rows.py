@@ -8,24 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from training_pipeline.labels import EVENT_TIME
+from twinserve.arrow_types import ARROW_TYPES
 from twinserve.contract import Contract
-from twinserve.entity_rows import INSTANT
 from twinserve.errors import ContractMismatch
+from twinserve.feature_matrix import feature_event_times, feature_values, micros
 from twinserve.features.point_in_time import EVENT_TIME_SUFFIX
-from twinserve.missing import NO_EVENT, REASONS, Matrix, Status, cell_status, model_input, row_reason
-
-ARROW_TYPES = {
-    "INT32": pa.int32(),
-    "INT64": pa.int64(),
-    "FLOAT": pa.float32(),
-    "DOUBLE": pa.float64(),
-    "BOOL": pa.bool_(),
-}
+from twinserve.missing import REASONS, Matrix, Status, cell_status, model_input, row_reason
+from twinserve.times import INSTANT
 
 
 @dataclass(frozen=True)
@@ -42,19 +35,17 @@ class TrainingRows:
     @cached_property
     def asked(self) -> NDArray[np.int64]:
         """(rows,), µs since 1970 UTC."""
-        return _micros(self.table[EVENT_TIME])
+        return micros(self.table[EVENT_TIME])
 
     @cached_property
     def values(self) -> Matrix:
         """(rows, features), NaN where there is none."""
-        columns = [_floats(self.table[name]) for name in self.contract.columns]
-        return np.column_stack(columns) if columns else np.empty((self.table.num_rows, 0))
+        return feature_values(self.table, self.contract)
 
     @cached_property
     def status(self) -> NDArray[np.int8]:
         """(rows, features): the `Status` of each cell."""
-        times = {view: _micros(self.table[view + EVENT_TIME_SUFFIX]) for view in self.contract.views}
-        event_times = np.column_stack([times[feature.view] for feature in self.contract.features])
+        event_times = feature_event_times(self.table, self.contract)
         return cell_status(self.contract, self.values, event_times, self.asked)
 
     @cached_property
@@ -101,16 +92,3 @@ def schema_problems(schema: pa.Schema, contract: Contract) -> list[str]:
     return found + [
         f"column {name} is {have[name]}, not {kind}" for name, kind in wanted.items() if have.get(name, kind) != kind
     ]
-
-
-def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    # by way of uint8, as Arrow has no cast from bool to double
-    numbers = column.cast(pa.uint8()) if pa.types.is_boolean(column.type) else column
-    floats: NDArray[np.float64] = numbers.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy()
-    return floats
-
-
-def _micros(column: pa.ChunkedArray) -> NDArray[np.int64]:
-    whole = pc.fill_null(column.cast(pa.int64()), NO_EVENT)
-    micros: NDArray[np.int64] = whole.to_numpy()
-    return micros

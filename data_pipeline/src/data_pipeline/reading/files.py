@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from data_pipeline.reading.source import CHUNK_ROWS, Source
-from data_pipeline.times import INSTANT, as_instants
 from twinserve.errors import BadInput
+from twinserve.text_table import TextTable
+from twinserve.times import INSTANT, as_instants
 
 TEXT_ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 ENDINGS = (*TEXT_ENDINGS, ".parquet")
-DELIMITERS = "\t,;"
 
 
 def file_sources(path: Path) -> list[Source]:
@@ -70,53 +68,24 @@ class ParquetFile:
 
 
 class TextFile:
-    """See `Source`. UTF-8 with or without a byte-order mark; tab, comma or semicolon, whichever the header has
-    most of; plain or gzip. All columns stay text."""
+    """See `Source` and `TextTable`. All columns stay text."""
 
     def __init__(self, file: Path) -> None:
-        self.file, self.name = file, str(file.absolute())
+        self.text, self.name = TextTable(file), str(file.absolute())
 
     def columns(self) -> list[str]:
         """See `Source`."""
-        header = self._header()
-        return next(csv.reader([header], delimiter=_delimiter(header)))
+        return self.text.columns()
 
     def rows(self, columns: list[str], arrival: str, since: datetime | None) -> Iterator[pa.Table]:
         """See `Source`."""
-        parse = pa_csv.ParseOptions(delimiter=_delimiter(self._header()), newlines_in_values=True)
-        convert = pa_csv.ConvertOptions(
-            column_types=dict.fromkeys(columns, pa.string()),
-            include_columns=columns,
-            strings_can_be_null=True,
-            null_values=[""],
-        )
-        try:
-            with pa.input_stream(self.file, compression="detect") as stream:
-                # one thread: only so does an error know its row
-                alone = pa_csv.ReadOptions(use_threads=False)
-                for batch in pa_csv.open_csv(stream, alone, parse, convert):
-                    yield _arrived(pa.table(batch), arrival, since)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise BadInput(f"{self.file} can't be read: {error}", fix="Correct the file") from None
-
-    def _header(self) -> str:
-        try:
-            with pa.input_stream(self.file, compression="detect") as stream:
-                line: str = stream.read(1 << 16).split(b"\n", 1)[0].decode("utf-8-sig").rstrip("\r")
-        except (UnicodeDecodeError, OSError) as error:
-            raise BadInput(f"{self.file} can't be read: {error}", fix="Give UTF-8 text") from None
-        if not line.strip():
-            raise BadInput(f"{self.file} is empty", fix="Give a header line")
-        return line
-
-
-def _delimiter(header: str) -> str:
-    return max(DELIMITERS, key=header.count)
+        for batch in self.text.batches(columns):
+            yield _arrived(pa.table(batch), arrival, since)
 
 
 def _arrived(table: pa.Table, arrival: str, since: datetime | None) -> pa.Table:
     if since is None:
         return table
-    times = as_instants(table[arrival].combine_chunks()).values
+    times = as_instants(table[arrival]).values
     recent = pc.greater_equal(times, pa.scalar(since, INSTANT))
     return table.filter(pc.fill_null(recent, fill_value=True))

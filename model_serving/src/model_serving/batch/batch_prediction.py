@@ -10,18 +10,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from model_serving.batch.output import Finished, output_schema
 from model_serving.batch.run import TIMESTAMP, BatchRun, Extraction
 from model_serving.scoring import Scored, score_rows
 from twinserve.atomic import atomic_file
-from twinserve.contract import Contract
 from twinserve.errors import StepMissing
-from twinserve.features.point_in_time import EVENT_TIME_SUFFIX
-from twinserve.missing import NO_EVENT
+from twinserve.feature_matrix import feature_event_times, feature_values, micros
 from twinserve.progress import RowProgress
 from twinserve.registry import ServedModel
 
@@ -84,28 +80,8 @@ def _scored_parts(
     for part, joined in pairs:
         if part.num_rows != joined.num_rows:
             raise RuntimeError(f"{part.num_rows} input rows, {joined.num_rows} joined rows")
-        values, event_times = feature_matrix(joined, model.contract)
-        yield part, score_rows(model, values, event_times, _micros(joined[TIMESTAMP]))
-
-
-def feature_matrix(joined: pa.RecordBatch, contract: Contract) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Values and event times, (rows, features) each, as `twinserve.missing.cell_status` takes them."""
-    values = [_numbers(joined[column]) for column in contract.columns]
-    times = {view: _micros(joined[view + EVENT_TIME_SUFFIX]) for view in contract.views}
-    return np.column_stack(values), np.column_stack([times[feature.view] for feature in contract.features])
-
-
-def _numbers(column: pa.Array) -> NDArray[np.float64]:
-    # unsafe: an integer beyond 2^53 becomes the nearest float64, just as online
-    as_float = pc.fill_null(pc.cast(column, pa.float64(), safe=False), float("nan"))
-    numbers: NDArray[np.float64] = as_float.to_numpy(zero_copy_only=False)
-    return numbers
-
-
-def _micros(column: pa.Array) -> NDArray[np.int64]:
-    instants = pc.cast(pc.cast(column, pa.timestamp("us", tz="UTC")), pa.int64())
-    micros: NDArray[np.int64] = pc.fill_null(instants, int(NO_EVENT)).to_numpy(zero_copy_only=False)
-    return micros
+        values, event_times = feature_values(joined, model.contract), feature_event_times(joined, model.contract)
+        yield part, score_rows(model, values, event_times, micros(joined[TIMESTAMP]))
 
 
 def _completed(part: pa.RecordBatch, scored: Scored, model: ServedModel, schema: pa.Schema) -> pa.RecordBatch:

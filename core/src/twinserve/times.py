@@ -1,0 +1,76 @@
+"""Times of any make as microseconds UTC."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+INSTANT = pa.timestamp("us", tz="UTC")
+_ZONE = re.compile(r"(?:[zZ]|[+-]\d{2}:?\d{2}|[+-]\d{2})\s*$")
+_DATE_LENGTH = len("2026-01-31")
+_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_FIRST_SECOND, _END_SECOND = -62_135_596_800, 253_402_300_800  # of the years 1 to 9999, which Python's times hold
+
+
+class Instants(NamedTuple):
+    """Attributes:
+    values: `timestamp[us, UTC]`; null where the source is null or no time.
+    wrong: true where there is a value that is no time.
+    naive: how many named no zone, and were taken as UTC.
+    """
+
+    values: pa.Array
+    wrong: npt.NDArray[np.bool_]
+    naive: int
+
+
+def as_instants(column: pa.Array | pa.ChunkedArray) -> Instants:
+    """Read timestamps, dates or ISO 8601 text; anything else is no time, since its unit would be a guess.
+
+    Parts of a microsecond are cut off, always towards the earlier one. A time outside the years 1 to 9999 is none.
+    """
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    kind = column.type
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        return _from_typed(column)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return _from_text(column)
+    return Instants(pa.nulls(len(column), INSTANT), _valid(column), 0)
+
+
+def _from_typed(column: pa.Array) -> Instants:
+    naive = getattr(column.type, "tz", None) is None
+    if pa.types.is_date(column.type):
+        column = column.cast(pa.timestamp("s" if pa.types.is_date32(column.type) else "ms"))
+    per_second = _PER_SECOND[column.type.unit]
+    ticks = pc.fill_null(column.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
+    seconds = ticks // per_second
+    held = (seconds >= _FIRST_SECOND) & (seconds < _END_SECOND)
+    # whole seconds and the rest apart: nothing can overflow on the way
+    micros = np.where(held, seconds, 0) * 1_000_000 + ticks % per_second * 1_000_000 // per_second
+    read = held & _valid(column)
+    return Instants(pa.array(micros, mask=~read).cast(INSTANT), _valid(column) & ~held, int(read.sum()) if naive else 0)
+
+
+def _from_text(column: pa.Array) -> Instants:
+    text = column.to_pandas()
+    parsed = pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce")
+    values = pa.array(parsed.dt.tz_localize(None).to_numpy().astype("datetime64[us]"), pa.timestamp("us"))
+    wrong = text.notna().to_numpy() & parsed.isna().to_numpy()
+    # the day of a bare date must not be taken for an offset
+    zoned = text.str.slice(_DATE_LENGTH).str.contains(_ZONE).fillna(value=False).to_numpy(dtype=bool)
+    return Instants(values.cast(INSTANT), wrong, int((parsed.notna().to_numpy() & ~zoned).sum()))
+
+
+def _valid(column: pa.Array) -> npt.NDArray[np.bool_]:
+    valid: npt.NDArray[np.bool_] = pc.is_valid(column).to_numpy(zero_copy_only=False)
+    return valid
