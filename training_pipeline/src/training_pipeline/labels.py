@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -174,10 +175,15 @@ def _plain(values: Any, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
 
 
 def _instants(values: Any) -> pa.Array:
-    times, wrong, _ = as_instants(values if isinstance(values, pa.ChunkedArray) else pa.array(values))
+    times, wrong, _ = as_instants(values if isinstance(values, pa.ChunkedArray) else pa.array(_in_utc(values)))
     if wrong.any():
         raise ValueError("no time")
     return times
+
+
+def _in_utc(values: Any) -> list[Any]:
+    """A client's times in UTC: what Arrow makes of a fixed offset differs with what else is loaded."""
+    return [v.astimezone(UTC) if isinstance(v, datetime) and v.tzinfo else v for v in values]
 
 
 def _first_bad(values: Any, field: pa.Field) -> tuple[int, object]:
