@@ -8,6 +8,10 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 PORT ?= 8080
 TESTS ?=
+PROFILE ?=
+PIPELINES ?=
+SERVICE ?=
+VOLUMES ?=
 WORKERS ?= 2
 HERE := $(CURDIR)
 # an own uv of a known version, unless another one is named: make UV=uv …
@@ -84,6 +88,35 @@ lint: setup ## Style (ruff), types (mypy), and who may import whom (import-linte
 format: setup ## Let ruff put the code in order
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+
+# ------------------------------------------------------------------- platform
+
+# needs Python and Docker, and no environment of ours
+PLATFORM = PYTHONPATH=deployment/platform/src $(PYTHON) -m twinserve_platform
+
+.PHONY: up
+up: ## The whole platform in containers, from the images of this checkout; PROFILE="monitoring logging" for more
+	@$(PLATFORM) up --profiles "$(PROFILE)"
+
+.PHONY: down
+down: ## Stop the platform; VOLUMES=1 removes its data too
+	@$(PLATFORM) down $(if $(VOLUMES),--volumes)
+
+.PHONY: ps
+ps: ## What of the platform runs, and where its pages are
+	@$(PLATFORM) ps
+
+.PHONY: logs
+logs: ## What the platform says, as it says it; SERVICE="online gateway" for some
+	@$(PLATFORM) logs $(SERVICE)
+
+.PHONY: deploy
+deploy: ## Bring the platform that runs to this checkout: DAGs, then the online service without a gap
+	@$(PLATFORM) deploy
+
+.PHONY: deploy-dags
+deploy-dags: ## The DAGs only; PIPELINES="data_pipeline" for some
+	@$(PLATFORM) deploy-dags $(PIPELINES)
 
 # ---------------------------------------------------------------- environments
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Problem(Exception):  # noqa: N818 - not a bug of the program
+class Problem(Exception):
     """Something that the caller can put right.
 
     Args:

@@ -1,0 +1,95 @@
+"""`python -m twinserve_platform`: the commands behind the `make` targets of the platform."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from twinserve_platform.compose import needed_docker
+from twinserve_platform.deploy import PIPELINES, deploy, deploy_dags
+from twinserve_platform.pages import page_lines, state_table
+from twinserve_platform.platform import PROFILES, Platform
+from twinserve_platform.problem import Problem
+from twinserve_platform.start import down, up
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; gives the exit code."""
+    chosen = parser().parse_args(arguments)
+    try:
+        needed_docker()
+        chosen.run(Platform(chosen.root.resolve(), dict(os.environ)), chosen)
+    except Problem as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    whole = argparse.ArgumentParser(prog="twinserve_platform", description=__doc__)
+    whole.add_argument("--root", type=Path, default=Path.cwd(), help="folder of docker-compose.yml")
+    commands = whole.add_subparsers(required=True, metavar="COMMAND")
+    _add(commands, "up", _up, "start, and wait until all is well").add_argument("--profiles", default="")
+    _add(commands, "down", _down, "stop and remove").add_argument("--volumes", action="store_true")
+    _add(commands, "ps", _ps, "what runs, and where its pages are")
+    _add(commands, "logs", _logs, "what it says").add_argument("services", nargs="*")
+    _add(commands, "deploy", _deploy, "this release to the platform that runs")
+    dags = _add(commands, "deploy-dags", _deploy_dags, "this release's DAGs only")
+    dags.add_argument("pipelines", nargs="*", default=PIPELINES)
+    return whole
+
+
+Command = Callable[[Platform, argparse.Namespace], None]
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, run: Command, text: str
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=text, description=text)
+    command.set_defaults(run=run)
+    return command
+
+
+def tell(line: str) -> None:
+    """Say it at once, also into a pipe."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _up(platform: Platform, chosen: argparse.Namespace) -> None:
+    profiles = chosen.profiles.replace(",", " ").split()
+    if unknown := sorted(set(profiles) - set(PROFILES)):
+        raise Problem(f"no profile {', '.join(unknown)}", f"There are: {', '.join(PROFILES)}")
+    up(platform, profiles, tell)
+    _ps(platform, chosen)
+
+
+def _down(platform: Platform, chosen: argparse.Namespace) -> None:
+    down(platform, volumes=chosen.volumes, tell=tell)
+
+
+def _ps(platform: Platform, _: argparse.Namespace) -> None:
+    containers = platform.compose(platform.running_tag, PROFILES).containers()
+    for line in [*state_table(containers), "", *page_lines(platform, containers)]:
+        tell(line)
+
+
+def _logs(platform: Platform, chosen: argparse.Namespace) -> None:
+    compose = platform.compose(platform.running_tag, PROFILES)
+    compose.run("logs", "--follow", "--tail", "100", *chosen.services)
+
+
+def _deploy(platform: Platform, _: argparse.Namespace) -> None:
+    deploy(platform, tell)
+
+
+def _deploy_dags(platform: Platform, chosen: argparse.Namespace) -> None:
+    deploy_dags(platform, chosen.pipelines, tell)

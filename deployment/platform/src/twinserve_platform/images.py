@@ -1,0 +1,24 @@
+"""Whether the images of a release are on this machine."""
+
+from __future__ import annotations
+
+import subprocess
+
+from twinserve_platform.compose import Compose
+from twinserve_platform.problem import Problem
+
+
+def needed_images(compose: Compose, tag: str) -> None:
+    """Look for every image of ours that the project names.
+
+    Raises:
+        Problem: some are missing; names them.
+    """
+    images = compose.run("config", "--images", capture=True).split()
+    missing = sorted(image for image in set(images) if "/twinserve/" in image and not _there(image))
+    if missing:
+        raise Problem(f"no image {', '.join(missing)}", f"`make build` makes those of this checkout ({tag})")
+
+
+def _there(image: str) -> bool:
+    return subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False).returncode == 0

@@ -1,0 +1,99 @@
+"""What the commands work on: a checkout, its `.env`, its Compose project."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from twinserve_platform.compose import Compose
+from twinserve_platform.problem import Problem
+from twinserve_platform.secrets_file import SECRETS, read_env
+
+PROFILES = ("streaming", "monitoring", "logging", "ci", "notebook")
+PROJECT = "twinserve"
+SOCKET = "/var/run/docker.sock"
+TASK_LABEL = "io.twinserve.task"
+
+
+@dataclass(frozen=True)
+class Platform:
+    """One installation of the platform.
+
+    Args:
+        root: folder of `docker-compose.yml` and `.env`.
+        environment: of the caller; what it holds wins over `.env`.
+    """
+
+    root: Path
+    environment: Mapping[str, str]
+
+    @property
+    def env_file(self) -> Path:
+        """Where Compose reads its variables."""
+        return self.root / ".env"
+
+    def variable(self, name: str, default: str = "") -> str:
+        """A variable of the environment or else of `.env`."""
+        return self.environment.get(name) or read_env(self.env_file).get(name) or default
+
+    @property
+    def project(self) -> str:
+        """The Compose project: in front of the names of containers, networks and volumes."""
+        return self.variable("COMPOSE_PROJECT_NAME", PROJECT)
+
+    @property
+    def running_tag(self) -> str:
+        """The release that was started last, empty if none was."""
+        return read_env(self.env_file).get("TAG", "")
+
+    @property
+    def wanted_tag(self) -> str:
+        """The release of this checkout.
+
+        Raises:
+            Problem: nobody says which.
+        """
+        tag = self.environment.get("TAG", "")
+        if not tag:
+            raise Problem("TAG is not set", "Call this by `make`, or set it to the images' tag")
+        return tag
+
+    def compose(self, tag: str, profiles: Sequence[str] = ()) -> Compose:
+        """Compose for the images of one release.
+
+        A secret that nobody has set is `none`: to stop and to look, Compose asks for all of them too.
+        """
+        known = {**read_env(self.env_file), **{name: value for name, value in self.environment.items() if value}}
+        environment = {
+            **{name: "none" for name in SECRETS if name not in known},
+            **self.environment,
+            "COMPOSE_PROJECT_NAME": self.project,
+            "TAG": tag or "none",
+            "DOCKER_GID": self.variable("DOCKER_GID", socket_group(self.variable("DOCKER_SOCKET", SOCKET))),
+        }
+        return Compose(self.project, [self.root / "docker-compose.yml"], environment, profiles)
+
+    def task_containers(self) -> list[str]:
+        """Ids of the containers of Airflow's tasks, running or not."""
+        found = subprocess.run(
+            ["docker", "ps", "--all", "--quiet", "--filter", f"label={TASK_LABEL}",
+             "--filter", f"network={self.project}_backend"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return found.stdout.split()
+
+    def has_volume(self, name: str) -> bool:
+        """Whether a volume of an earlier start is there."""
+        words = ["docker", "volume", "inspect", f"{self.project}_{name}"]
+        return subprocess.run(words, capture_output=True, check=False).returncode == 0
+
+
+def socket_group(socket: str) -> str:
+    """The group that may use the Docker socket; 0 where it is on another machine, as with Docker Desktop."""
+    try:
+        return str(os.stat(socket).st_gid)  # noqa: PTH116 - as the kernel says it, not as a path
+    except OSError:
+        return "0"
