@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser().parse_args(arguments)
     try:
         needed_docker()
-        chosen.run(Platform(chosen.root.resolve(), dict(os.environ)), chosen)
+        chosen.run(platform(chosen), chosen)
     except Problem as problem:
         sys.stderr.write(f"{problem}\n")
         return 1
@@ -32,10 +32,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def platform(chosen: argparse.Namespace) -> Platform:
+    """The platform that the command line means."""
+    root = chosen.root.resolve()
+    return Platform(root, (chosen.env_file or root / ".env").resolve(), dict(os.environ))
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     whole = argparse.ArgumentParser(prog="twinserve_platform", description=__doc__)
     whole.add_argument("--root", type=Path, default=Path.cwd(), help="folder of docker-compose.yml")
+    whole.add_argument("--env-file", type=Path, help="secrets and settings; default: .env in that folder")
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
     _add(commands, "up", _up, "start, and wait until all is well").add_argument("--profiles", default="")
     _add(commands, "down", _down, "stop and remove").add_argument("--volumes", action="store_true")
@@ -64,32 +71,32 @@ def tell(line: str) -> None:
     sys.stdout.flush()
 
 
-def _up(platform: Platform, chosen: argparse.Namespace) -> None:
+def _up(its: Platform, chosen: argparse.Namespace) -> None:
     profiles = chosen.profiles.replace(",", " ").split()
     if unknown := sorted(set(profiles) - set(PROFILES)):
         raise Problem(f"no profile {', '.join(unknown)}", f"There are: {', '.join(PROFILES)}")
-    up(platform, profiles, tell)
-    _ps(platform, chosen)
+    up(its, profiles, tell)
+    _ps(its, chosen)
 
 
-def _down(platform: Platform, chosen: argparse.Namespace) -> None:
-    down(platform, volumes=chosen.volumes, tell=tell)
+def _down(its: Platform, chosen: argparse.Namespace) -> None:
+    down(its, volumes=chosen.volumes, tell=tell)
 
 
-def _ps(platform: Platform, _: argparse.Namespace) -> None:
-    containers = platform.compose(platform.running_tag, PROFILES).containers()
-    for line in [*state_table(containers), "", *page_lines(platform, containers)]:
+def _ps(its: Platform, _: argparse.Namespace) -> None:
+    containers = its.compose(its.running_tag, PROFILES).containers()
+    for line in [*state_table(containers), "", *page_lines(its, containers)]:
         tell(line)
 
 
-def _logs(platform: Platform, chosen: argparse.Namespace) -> None:
-    compose = platform.compose(platform.running_tag, PROFILES)
+def _logs(its: Platform, chosen: argparse.Namespace) -> None:
+    compose = its.compose(its.running_tag, PROFILES)
     compose.run("logs", "--follow", "--tail", "100", *chosen.services)
 
 
-def _deploy(platform: Platform, _: argparse.Namespace) -> None:
-    deploy(platform, tell)
+def _deploy(its: Platform, _: argparse.Namespace) -> None:
+    deploy(its, tell)
 
 
-def _deploy_dags(platform: Platform, chosen: argparse.Namespace) -> None:
-    deploy_dags(platform, chosen.pipelines, tell)
+def _deploy_dags(its: Platform, chosen: argparse.Namespace) -> None:
+    deploy_dags(its, chosen.pipelines, tell)

@@ -49,14 +49,16 @@ class Compose:
     Args:
         project: name of the project, in front of the names of its containers.
         files: Compose files, later ones over earlier ones.
-        environment: what the files' variables are filled from, besides `.env` beside the first of them.
+        environment: what the files' variables are filled from.
         profiles: besides the core.
+        env_file: what they are filled from where `environment` does not have them; None: `.env` beside the files.
     """
 
     project: str
     files: Sequence[Path]
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     profiles: Sequence[str] = ()
+    env_file: Path | None = None
 
     def run(self, *arguments: str, capture: bool = False, stdin: str | None = None) -> str:
         """Run it to its end; its output goes to the caller's terminal, or is given back.
@@ -82,7 +84,8 @@ class Compose:
         """The command line."""
         files = [word for file in self.files for word in ("--file", str(file))]
         profiles = [word for profile in self.profiles for word in ("--profile", profile)]
-        return ["docker", "compose", "--project-name", self.project, *files, *profiles, *arguments]
+        env_file = ["--env-file", str(self.env_file)] if self.env_file and self.env_file.exists() else []
+        return ["docker", "compose", "--project-name", self.project, *env_file, *files, *profiles, *arguments]
 
     def containers(self, *services: str) -> list[Container]:
         """The project's containers, stopped ones too."""

@@ -1,4 +1,4 @@
-"""What the commands work on: a checkout, its `.env`, its Compose project."""
+"""What the commands work on: a checkout, its env file, its Compose project."""
 
 from __future__ import annotations
 
@@ -23,20 +23,17 @@ class Platform:
     """One installation of the platform.
 
     Args:
-        root: folder of `docker-compose.yml` and `.env`.
-        environment: of the caller; what it holds wins over `.env`.
+        root: folder of `docker-compose.yml`.
+        env_file: where Compose reads its variables, and the secrets are kept.
+        environment: of the caller; what it holds wins over `env_file`.
     """
 
     root: Path
+    env_file: Path
     environment: Mapping[str, str]
 
-    @property
-    def env_file(self) -> Path:
-        """Where Compose reads its variables."""
-        return self.root / ".env"
-
     def variable(self, name: str, default: str = "") -> str:
-        """A variable of the environment or else of `.env`."""
+        """A variable of the environment or else of the env file."""
         return self.environment.get(name) or read_env(self.env_file).get(name) or default
 
     @property
@@ -74,7 +71,8 @@ class Platform:
             "TAG": tag or "none",
             "DOCKER_GID": self.variable("DOCKER_GID", socket_group(self.variable("DOCKER_SOCKET", SOCKET))),
         }
-        return Compose(self.project, [self.root / "docker-compose.yml"], environment, profiles)
+        file = self.root / "docker-compose.yml"
+        return Compose(self.project, [file], environment, profiles, self.env_file)
 
     def task_containers(self) -> list[str]:
         """Ids of the containers of Airflow's tasks, running or not."""
