@@ -7,7 +7,18 @@ from pathlib import Path
 from twinserve.settings import ELSEWHERE, PREFIX, Settings
 
 ROOT = Path(__file__).parents[1]
-SET_BY_MAKE = {"TASK_RUNTIME": "local", "VENV": ""}
+READ_BY_THE_PLUGIN = {
+    "TASK_RUNTIME": "local",
+    "TASK_RETRY_SECONDS": "30",
+    "TASK_IMAGES": "local/twinserve",
+    "TASK_RELEASES": "/opt/airflow/dags",
+    "TASK_VOLUME": "twinserve_data",
+    "TASK_NETWORK": "twinserve_backend",
+    "TASK_MEMORY": "2g",
+    "TASK_CPUS": "1.0",
+    "ALERTMANAGER_URL": "",
+    "VENV": "",
+}
 
 
 def listed() -> dict[str, str]:
@@ -20,11 +31,11 @@ def listed() -> dict[str, str]:
 def test_every_setting_is_listed_with_its_default() -> None:
     defaults = {name.upper(): field.default for name, field in Settings.model_fields.items()}
     expected = {name: "" if value is None else str(value) for name, value in defaults.items()}
-    assert listed() == expected | SET_BY_MAKE
+    assert listed() == expected | READ_BY_THE_PLUGIN
 
 
 def test_what_others_read_is_listed() -> None:
-    assert set(SET_BY_MAKE) == ELSEWHERE
+    assert set(READ_BY_THE_PLUGIN) == ELSEWHERE
 
 
 def test_the_file_is_only_comments_until_somebody_edits_it() -> None:

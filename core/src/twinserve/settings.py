@@ -18,7 +18,10 @@ from twinserve.errors import BadInput
 PREFIX = "TWINSERVE_"
 LONGEST_KEY = 200  # with a digest behind, under the 255 bytes that most file systems take
 # read by the Airflow plug-in, not by the pipelines
-ELSEWHERE = {"TASK_RUNTIME", "VENV"}
+ELSEWHERE = {
+    "TASK_RUNTIME", "TASK_RETRY_SECONDS", "TASK_IMAGES", "TASK_RELEASES", "TASK_VOLUME", "TASK_NETWORK", "TASK_MEMORY",
+    "TASK_CPUS", "ALERTMANAGER_URL", "VENV",
+}  # fmt: skip
 
 
 class Settings(BaseSettings):
