@@ -14,9 +14,10 @@ import psutil
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from command_line import given, without_passwords
 from command_outcome import outcome
 from command_process import CommandProcess
-from local_command import LocalCommand, command_environment, given, without_passwords
+from local_command import LocalCommand, command_environment
 
 from pipeline_task import pipeline_task
 
@@ -176,8 +177,8 @@ def test_a_missing_command_says_what_to_do(monkeypatch: pytest.MonkeyPatch, venv
 
 
 def test_only_known_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TWINSERVE_TASK_RUNTIME", "docker")
-    with pytest.raises(ValueError, match=r"TWINSERVE_TASK_RUNTIME='docker' is not supported. Set one of: local"):
+    monkeypatch.setenv("TWINSERVE_TASK_RUNTIME", "spark")
+    with pytest.raises(ValueError, match=r"TWINSERVE_TASK_RUNTIME='spark' is not supported. Set one of: docker, local"):
         pipeline_task("task", ["tool"])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
+from command_line import given, without_passwords
 from command_outcome import outcome
 from command_process import CommandProcess
 
@@ -78,18 +78,7 @@ def console_script(name: str) -> Path:
     return script
 
 
-def given(options: Mapping[str, Any]) -> list[str]:
-    """`--name=value` for each option with a value; one word each, so that no value can pass for an option."""
-    texts = {name: "" if value is None else str(value).strip() for name, value in options.items()}
-    return [f"{name}={text}" for name, text in texts.items() if text]
-
-
 def command_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The worker's environment without Airflow's own settings, among them its database and its secrets."""
     own = {name: value for name, value in environ.items() if not name.lstrip("_").startswith("AIRFLOW")}
     return {"TWINSERVE_LOG_FORMAT": "text", **own, "PYTHONUNBUFFERED": "1"}
-
-
-def without_passwords(text: str) -> str:
-    """`text` with the user and password of every URL in it masked."""
-    return re.sub(r"(?<=//)[^/\s]*@", "***@", text)

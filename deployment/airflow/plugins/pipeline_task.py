@@ -1,7 +1,8 @@
 """The one way a DAG starts a pipeline command.
 
 Where the command runs is one setting, `TWINSERVE_TASK_RUNTIME`: a runtime is an operator class that takes `command`
-and `options`, and is named in `RUNTIMES`. Today there is `local`: a process on the machine of the Airflow worker.
+and `options`, and is named in `RUNTIMES`. There are `local`, a process on the machine of the Airflow worker, and
+`docker`, a container of the pipeline's image.
 """
 
 from __future__ import annotations
@@ -11,10 +12,25 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from airflow.sdk import BaseOperator
-from local_command import LocalCommand
 
 RUNTIME_SETTING = "TWINSERVE_TASK_RUNTIME"
-RUNTIMES: Mapping[str, Callable[..., BaseOperator]] = {"local": LocalCommand}
+RETRY_SETTING = "TWINSERVE_TASK_RETRY_SECONDS"
+
+
+# each is imported when it is asked for: a laptop has no use for the Docker client
+def _local() -> type[BaseOperator]:
+    from local_command import LocalCommand
+
+    return LocalCommand
+
+
+def _docker() -> type[BaseOperator]:
+    from docker_command import DockerCommand
+
+    return DockerCommand
+
+
+RUNTIMES: Mapping[str, Callable[[], type[BaseOperator]]] = {"local": _local, "docker": _docker}
 
 
 def pipeline_task(
@@ -24,7 +40,7 @@ def pipeline_task(
     *,
     timeout: timedelta = timedelta(hours=1),
     retries: int = 2,
-    retry_delay: timedelta = timedelta(seconds=30),
+    retry_delay: timedelta | None = None,
 ) -> BaseOperator:
     """A task that runs one command of one pipeline's console script.
 
@@ -35,10 +51,12 @@ def pipeline_task(
             nothing is left out.
         timeout: after this long the command is stopped and the task fails.
         retries: how often a failure that may pass (exit code 75, a kill) is tried again; a permanent one never is.
-        retry_delay: pause before the first retry; doubled for each further one.
+        retry_delay: pause before the first retry, without it `TWINSERVE_TASK_RETRY_SECONDS` or 30 seconds; doubled for
+            each further one.
 
     Raises:
-        ValueError: `TWINSERVE_TASK_RUNTIME` names a runtime that does not exist.
+        ValueError: `TWINSERVE_TASK_RUNTIME` names a runtime that does not exist, or `TWINSERVE_TASK_RETRY_SECONDS` is
+            no number of seconds.
     """
     return _runtime()(
         task_id=task_id,
@@ -46,13 +64,20 @@ def pipeline_task(
         options=options or {},
         execution_timeout=timeout,
         retries=retries,
-        retry_delay=retry_delay,
+        retry_delay=_retry_delay() if retry_delay is None else retry_delay,
         retry_exponential_backoff=True,
     )
 
 
-def _runtime() -> Callable[..., BaseOperator]:
+def _runtime() -> type[BaseOperator]:
     name = os.environ.get(RUNTIME_SETTING) or "local"
     if name not in RUNTIMES:
         raise ValueError(f"{RUNTIME_SETTING}={name!r} is not supported. Set one of: {', '.join(sorted(RUNTIMES))}")
-    return RUNTIMES[name]
+    return RUNTIMES[name]()
+
+
+def _retry_delay() -> timedelta:
+    text = os.environ.get(RETRY_SETTING) or "30"
+    if not text.isdecimal():
+        raise ValueError(f"{RETRY_SETTING}={text!r} is not a whole number of seconds")
+    return timedelta(seconds=int(text))

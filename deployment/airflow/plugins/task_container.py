@@ -1,0 +1,122 @@
+"""One container of one task: created, followed to its end, and removed whatever happens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowException
+from docker.errors import APIError, DockerException, NotFound
+from output_lines import OutputLines
+from requests.exceptions import RequestException
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+# Airflow gives a task five seconds from SIGTERM to SIGKILL: the container must be gone before
+GRACE_SECONDS = 3
+# from the end of the output to the end of the process; longer means that the connection broke, not that it ended
+ENDING_SECONDS = 10
+REMOVAL_SECONDS = 10
+TASK_LABEL, RUN_LABEL, UNTIL_LABEL = "io.twinserve.task", "io.twinserve.run", "io.twinserve.until"
+CONFLICT = 409
+
+
+class TaskContainer:
+    """A container that is streamed line by line.
+
+    Args:
+        connect: makes a client of the engine; each caller gets its own, since a signal may interrupt another one.
+        name: the container's, the same for every try of a task.
+        tell: takes a format and a line, for each line that the command prints.
+    """
+
+    def __init__(self, connect: Callable[[], APIClient], name: str, tell: Callable[..., None]) -> None:
+        self._connect, self._name, self._tell = connect, name, tell
+        self.last_output = ""
+        self.last_error = ""
+        self.out_of_memory = False
+
+    def run(self, arguments: Mapping[str, Any], limits: Mapping[str, Any]) -> int:
+        """Run it to its end; gives the exit code.
+
+        Args:
+            arguments: of the client's `create_container`.
+            limits: of its `create_host_config`.
+
+        Raises:
+            AirflowException: the connection broke while it ran.
+        """
+        client = self._connect()
+        remove_what_is_overdue(client)
+        self._remove_of_earlier_try(client)
+        config = client.create_host_config(**limits)
+        client.create_container(name=self._name, host_config=config, **arguments)
+        # attached before it starts: not a line is missed
+        output = client.attach(self._name, stdout=True, stderr=True, stream=True, demux=True)
+        client.start(self._name)
+        self._follow(output)
+        return self._ended(client)
+
+    def _remove_of_earlier_try(self, client: APIClient) -> None:
+        # whoever started it is gone (its worker was killed), but it may still write the run that this try writes
+        with suppress(NotFound):
+            client.inspect_container(self._name)
+            self._tell("Stopping container %s, which an earlier try left behind", self._name)
+            stop_and_remove(client, self._name)
+
+    def _follow(self, output: Any) -> None:
+        streams = OutputLines(), OutputLines()
+        for pieces in output:
+            self._take(*(lines.feed(piece or b"") for lines, piece in zip(streams, pieces, strict=True)))
+        self._take(*(lines.feed(b"", end=True) for lines in streams))
+
+    def _take(self, output: list[str], errors: list[str]) -> None:
+        for line in output + errors:
+            self._tell("%s", line)
+        self.last_output = output[-1] if output else self.last_output
+        self.last_error = errors[-1] if errors else self.last_error
+
+    def _ended(self, client: APIClient) -> int:
+        try:
+            code = int(client.wait(self._name, timeout=ENDING_SECONDS)["StatusCode"])
+        except RequestException:
+            raise AirflowException(f"lost the connection to container {self._name} while it ran") from None
+        if code:
+            with suppress(NotFound):
+                self.out_of_memory = bool(client.inspect_container(self._name)["State"]["OOMKilled"])
+        return code
+
+    def stop(self) -> None:
+        """SIGTERM, SIGKILL after a grace, and remove it; an engine that is not there just now is waited for shortly."""
+        deadline = time.monotonic() + REMOVAL_SECONDS
+        while True:
+            try:
+                return stop_and_remove(self._connect(), self._name)
+            except (AirflowException, DockerException, RequestException) as error:
+                if time.monotonic() > deadline:
+                    return self._tell("Container %s may be left; the next try removes it: %s", self._name, error)
+                time.sleep(0.5)
+
+
+def stop_and_remove(client: APIClient, name: str) -> None:
+    """Stop a container and remove it; one that is not there is fine."""
+    with suppress(NotFound):
+        client.stop(name, timeout=GRACE_SECONDS)
+    try:
+        client.remove_container(name, force=True)
+    except NotFound:
+        return
+    except APIError as error:
+        if error.status_code != CONFLICT:  # somebody else is just removing it
+            raise
+
+
+def remove_what_is_overdue(client: APIClient) -> None:
+    """Remove containers whose task can't run any more: its time was up, and nobody was left to remove them."""
+    for container in client.containers(all=True, filters={"label": [TASK_LABEL, UNTIL_LABEL]}):
+        until = container["Labels"][UNTIL_LABEL]
+        if until.isdecimal() and int(until) < time.time():
+            stop_and_remove(client, container["Id"])
