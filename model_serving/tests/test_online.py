@@ -33,6 +33,7 @@ from serving_worlds import (
 from model_serving.online.application import OnlineApplication
 from model_serving.online.composition import redis_client, serving_builder
 from model_serving.online.documentation import openapi
+from model_serving.online.metrics import InferenceMetrics
 from model_serving.online.plane import InferencePlane
 from model_serving.online.readiness import Readiness
 from model_serving.online.refusal import CODES, Refusal
@@ -77,7 +78,7 @@ async def client_of(world: World, url: str | None = None) -> AsyncIterator[Clien
     application = OnlineApplication(settings)
     redis = redis_client(url or world.redis_url, settings.online_redis_timeout_ms)
     with_redis = type(settings)(**settings.model_dump() | {"redis_url": url or world.redis_url})
-    application.readiness.serving = await asyncio.to_thread(serving_builder(with_redis, redis))
+    application.readiness.serving = await asyncio.to_thread(serving_builder(with_redis, redis, InferenceMetrics()))
     transport = httpx.ASGITransport(application.pages, raise_app_exceptions=False)
     async with redis, httpx.AsyncClient(transport=transport, base_url="http://service") as http:
         yield Client(application, http)
@@ -295,7 +296,8 @@ async def test_what_does_not_fit_is_refused_with_its_reason(rides: World, damage
     readiness = Readiness()
     with pytest.raises(TimeoutError):  # it never gives up
         async with asyncio.timeout(0.5):
-            await readiness.keep_trying(serving_builder(settings, redis_client(world.redis_url, 400)))
+            redis = redis_client(world.redis_url, 400)
+            await readiness.keep_trying(serving_builder(settings, redis, InferenceMetrics()))
     assert why in readiness.why
     assert readiness.serving is None
 

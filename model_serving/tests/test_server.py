@@ -54,6 +54,9 @@ def test_a_life_from_start_to_sigterm(rides: World, start: StartServer) -> None:
     metrics = server.http.get("/metrics").text
     assert 'twinserve_inference_answers_total{model_name="ranker",model_version="1",outcome="ok"} 1.0' in metrics
     assert 'twinserve_inference_left_out_total{reason="unknown"} 1.0' in metrics
+    assert "twinserve_inference_feature_read_seconds_count 1.0" in metrics
+    assert "twinserve_inference_ready 1.0" in metrics
+    assert 'twinserve_inference_model{model_name="ranker",model_version="1"} 1.0' in metrics
     assert "bentoml_service_request_total" in metrics
 
     workers = server.workers()
@@ -82,6 +85,7 @@ def test_it_waits_for_a_champion_and_says_what_it_waits_for(rides: World, start:
     assert int(refused.headers["retry-after"]) >= 1
     assert refused.json()["error"]["code"] == "model_not_ready"
     assert "has no champion" in refused.json()["error"]["message"]
+    assert "twinserve_inference_ready 0.0" in server.http.get("/metrics").text
 
     world.register(fitted_classifier(), world.contract(classifier_output()))
     server.await_ready()

@@ -35,8 +35,9 @@ class OnlineApplication:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.readiness = Readiness()
-        self._inference = InferenceEndpoint(self.readiness, InferenceMetrics(), settings.online_max_body_bytes)
+        self._metrics = InferenceMetrics()
+        self.readiness = Readiness(self._metrics.note_readiness)
+        self._inference = InferenceEndpoint(self.readiness, self._metrics, settings.online_max_body_bytes)
         self.pages = Starlette(routes=self._routes(), exception_handlers={405: _wrong_method}, lifespan=self._lifespan)
 
     def _routes(self) -> list[Route | Mount]:
@@ -91,7 +92,7 @@ class OnlineApplication:
             self.readiness.why = str(error)
             return
         async with redis:
-            build = serving_builder(self._settings, redis)
+            build = serving_builder(self._settings, redis, self._metrics)
             await self.readiness.keep_trying(lambda: settled(build))
             await asyncio.Event().wait()
 

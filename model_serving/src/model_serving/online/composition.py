@@ -11,6 +11,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from model_serving.online.metrics import InferenceMetrics
 from model_serving.online.plane import InferencePlane
 from model_serving.online.readiness import Serving
 from model_serving.online.wire import request_shape
@@ -24,13 +25,13 @@ from twinserve.settings import Settings
 CONNECTIONS = 64  # a worker's; more requests than that wait for one, within their time
 
 
-def serving_builder(settings: Settings, redis: Redis) -> Callable[[], Serving]:
+def serving_builder(settings: Settings, redis: Redis, metrics: InferenceMetrics) -> Callable[[], Serving]:
     """A function that loads the champion and builds what serves it; slow, made for a thread."""
 
     def build() -> Serving:
         model = load_checked(settings)
         reader = OnlineReader(model.contract, redis)
-        plane = InferencePlane(model, reader, now_micros, settings.online_redis_timeout_ms / 1000)
+        plane = InferencePlane(model, reader, now_micros, settings.online_redis_timeout_ms / 1000, metrics.note_read)
         shape = request_shape(model.contract, settings.online_max_candidates)
         return Serving(plane, shape)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from model_serving.online.wire import Answer
+from model_serving.online.wire import Answer, Model
 
 PREFIX = "twinserve_inference"
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -32,6 +32,19 @@ class InferenceMetrics:
             f"{PREFIX}_seconds", "Time from the request's headers to its answer", ["outcome"],
             buckets=SECONDS, registry=self.registry,
         )  # fmt: skip
+        self._read_seconds = Histogram(
+            f"{PREFIX}_feature_read_seconds", "Time that reading the features of a request took, failed reads included",
+            buckets=SECONDS, registry=self.registry,
+        )  # fmt: skip
+        # of several workers, the last one that said something: an unready one repeats itself, a dead one falls silent
+        self._ready = Gauge(
+            f"{PREFIX}_ready", "1 once a model is loaded, 0 while there is none",
+            multiprocess_mode="mostrecent", registry=self.registry,
+        )  # fmt: skip
+        self._model = Gauge(
+            f"{PREFIX}_model", "1 for each version that a worker has loaded since the start",
+            ["model_name", "model_version"], multiprocess_mode="mostrecent", registry=self.registry,
+        )  # fmt: skip
 
     def count(self, answer: Answer, seconds: float) -> None:
         """Count one answer."""
@@ -45,3 +58,13 @@ class InferenceMetrics:
     def count_candidates(self, candidates: int) -> None:
         """Note how many distinct candidates a request had."""
         self._candidates.observe(candidates)
+
+    def note_read(self, seconds: float) -> None:
+        """Note how long the online store took for one request."""
+        self._read_seconds.observe(seconds)
+
+    def note_readiness(self, model: Model | None) -> None:
+        """Say which version is loaded, or that none is."""
+        self._ready.set(1 if model else 0)
+        if model:
+            self._model.labels(model.name, model.version).set(1)

@@ -29,10 +29,19 @@ class InferencePlane:
         reader: made from the model's own contract.
         clock: now, in µs since 1970 UTC: the moment at which a feature must still be fresh.
         read_seconds: how long the online store may take, all attempts together.
+        note_read: told how many seconds each read took, whether or not it succeeded.
     """
 
-    def __init__(self, model: ServedModel, reader: OnlineReader, clock: Clock, read_seconds: float) -> None:
+    def __init__(
+        self,
+        model: ServedModel,
+        reader: OnlineReader,
+        clock: Clock,
+        read_seconds: float,
+        note_read: Callable[[float], None] = lambda _: None,
+    ) -> None:
         self._model, self._reader, self._clock, self._read_seconds = model, reader, clock, read_seconds
+        self._note_read = note_read
         self._quiet_until = 0.0
         self.serves = Model(name=model.name, version=model.version)
         self._best = np.nanargmax if model.contract.output.best == "highest" else np.nanargmin
@@ -61,6 +70,7 @@ class InferencePlane:
         )
 
     async def _read(self, request: InferenceRequest) -> OnlineRows:
+        began = time.perf_counter()
         try:
             async with asyncio.timeout(self._read_seconds):
                 return await self._reader.read(request.keys)
@@ -69,6 +79,8 @@ class InferencePlane:
             raise Refusal(
                 "feature_store_unavailable", "the feature store does not answer", retry_after=RETRY_AFTER
             ) from error
+        finally:
+            self._note_read(time.perf_counter() - began)
 
     def _note_outage(self, error: Exception) -> None:
         """One line in a while: every request of an outage fails for the same reason."""

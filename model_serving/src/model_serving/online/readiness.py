@@ -29,9 +29,13 @@ class Readiness:
 
     Being ready means: a model is loaded and fits its features. A lost online store does not make the service
     unready: each of its requests is refused with a reason, which tells the caller more than a closed door would.
+
+    Args:
+        note: told after each try which model is loaded, None for none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, note: Callable[[Model | None], None] = lambda _: None) -> None:
+        self._note = note
         self.serving: Serving | None = None
         self.why = "the model is being loaded"
         self.retry_after = int(FIRST_PAUSE)
@@ -70,6 +74,7 @@ class Readiness:
         else:
             model = self.serving.plane.serves
             logger.info("ready: %s version %s", model.name, model.version)
+        self._note(self.model)
         return self.serving is not None
 
     def _explain(self, why: str) -> None:
