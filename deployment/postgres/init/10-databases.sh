@@ -6,7 +6,8 @@ role_with_database() { # role and database, name of the variable with its passwo
     psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --set role="$1" --username "$POSTGRES_USER" --dbname postgres <<SQL
 \getenv password $2
 create role :"role" login password :'password';
-create database :"role" owner :"role";
+-- whatever the server's own locale: without an encoding, clients get bytes for text
+create database :"role" owner :"role" encoding 'UTF8' template template0;
 revoke all on database :"role" from public;
 SQL
 }
