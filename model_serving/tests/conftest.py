@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from serving_worlds import (
     RIDES,
     SHOPS,
+    Server,
+    StartServer,
     World,
     classifier_output,
     fitted_classifier,
@@ -37,3 +40,17 @@ def shops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         output = Output(method="predict", target="minutes", meaning="minutes to wait", best="lowest")
         world.register(fitted_regression(), world.contract(output))
         yield world
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[StartServer]:
+    """Starts servers, and stops those that the test has not."""
+    servers: list[Server] = []
+
+    def begin(world: World, **environment: str) -> Server:
+        servers.append(Server(world, tmp_path / f"server-{len(servers)}.log", **environment))
+        return servers[-1]
+
+    yield begin
+    for server in servers:
+        server.stop()

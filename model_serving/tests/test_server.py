@@ -5,35 +5,23 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import httpx
 import psutil
 import pytest
-from serving_worlds import FRESH, UNKNOWN, Server, World, classifier_output, fitted_classifier, wait_until
+from serving_worlds import (
+    FRESH,
+    UNKNOWN,
+    Server,
+    StartServer,
+    World,
+    classifier_output,
+    fitted_classifier,
+    wait_until,
+)
 
 pytestmark = pytest.mark.integration
 ASKED = {"request_id": "r", "driver_ids": [*FRESH, UNKNOWN]}
-StartServer = Callable[..., Server]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[StartServer]:
-    """Starts servers, and stops those that the test has not."""
-    servers: list[Server] = []
-
-    def begin(world: World, **environment: str) -> Server:
-        servers.append(Server(world, tmp_path / f"server-{len(servers)}.log", **environment))
-        return servers[-1]
-
-    yield begin
-    for server in servers:
-        server.stop()
-
-
-def files_of(world: World) -> set[Path]:
-    return {path.relative_to(world.settings.home) for path in world.settings.home.rglob("*")}
 
 
 def test_a_life_from_start_to_sigterm(rides: World, start: StartServer) -> None:

@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     online_max_candidates: int = Field(default=1000, ge=1, le=100_000)
     online_max_body_bytes: int = Field(default=1_048_576, ge=1024)
     online_redis_timeout_ms: int = Field(default=400, ge=1, le=60_000)
+    online_drain_seconds: int = Field(default=0, ge=0, le=600)
 
     log_format: str = Field(default="auto", pattern="^(auto|text|json)$")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")

@@ -273,6 +273,9 @@ class Server:
             self.process.wait(timeout=30)
 
 
+StartServer = Callable[..., Server]
+
+
 def program() -> str:
     return str(Path(sys.executable).parent / "model-serving")
 

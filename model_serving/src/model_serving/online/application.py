@@ -22,12 +22,14 @@ from model_serving.online.documentation import PAGE, PAGE_HEADERS, SCRIPT, opena
 from model_serving.online.metrics import InferenceMetrics
 from model_serving.online.readiness import Readiness
 from model_serving.online.refusal import Refusal
+from model_serving.online.stop_signals import DRAIN
 from model_serving.online.transport import InferenceEndpoint, as_json
 from twinserve.errors import TwinserveError
 from twinserve.logs import configure_logging
 from twinserve.settings import Settings, load_settings
 
 PARENT_CHECK_SECONDS = 1.0
+FIRST_TRY_SECONDS = 15.0  # after that /livez and the reason for not being ready matter more
 
 
 class OnlineApplication:
@@ -65,8 +67,10 @@ class OnlineApplication:
         """For `/readyz`.
 
         Raises:
-            HTTPException: 503 with the reason, while no model is loaded.
+            HTTPException: 503 with the reason, while no model is loaded, and once the service is about to stop.
         """
+        if self.readiness.draining:
+            raise HTTPException(503, "draining: the service is about to stop")
         try:
             self.readiness.needed()
         except Refusal as refusal:
@@ -75,8 +79,11 @@ class OnlineApplication:
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         _log_our_way(self._settings)
+        asyncio.get_running_loop().add_signal_handler(DRAIN, self.readiness.drain)
         tasks = [asyncio.create_task(self._load()), asyncio.create_task(_leave_with_parent())]
         try:
+            # connections are accepted after this: none goes to a worker that still loads while another one is ready
+            await self.readiness.first_try(FIRST_TRY_SECONDS)
             yield
         finally:
             for task in tasks:
@@ -89,7 +96,7 @@ class OnlineApplication:
         try:
             redis = redis_client(redis_url_of(self._settings), self._settings.online_redis_timeout_ms)
         except TwinserveError as error:
-            self.readiness.why = str(error)
+            self.readiness.give_up(str(error))
             return
         async with redis:
             build = serving_builder(self._settings, redis, self._metrics)

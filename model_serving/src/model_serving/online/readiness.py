@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from model_serving.online.plane import InferencePlane
@@ -39,6 +40,8 @@ class Readiness:
         self.serving: Serving | None = None
         self.why = "the model is being loaded"
         self.retry_after = int(FIRST_PAUSE)
+        self.draining = False
+        self._tried_once = asyncio.Event()
 
     def needed(self) -> Serving:
         """What to serve with.
@@ -54,6 +57,22 @@ class Readiness:
     def model(self) -> Model | None:
         """The loaded version, if there is one."""
         return self.serving.plane.serves if self.serving else None
+
+    def drain(self) -> None:
+        """The service is about to stop: it takes no new callers, and goes on answering those that it has."""
+        if not self.draining:
+            logger.info("draining")
+        self.draining = True
+
+    async def first_try(self, seconds: float) -> None:
+        """Wait until the first attempt to load has ended, well or not, for `seconds` at most."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._tried_once.wait(), seconds)
+
+    def give_up(self, why: str) -> None:
+        """Nothing can be loaded with these settings."""
+        self._explain(why)
+        self._tried_once.set()
 
     async def keep_trying(self, build: Callable[[], Serving]) -> None:
         """Call `build` in a thread, again and again with growing pauses, until it succeeds."""

@@ -10,38 +10,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from model_serving.online.stop_signals import StopSignals
+from model_serving.online.stopping import STOP_SECONDS, serve_until_stopped
+from model_serving.online.supervisor import running_supervisor
 from twinserve.errors import BadInput
 from twinserve.settings import Settings, child_environment, export
 
 logger = logging.getLogger(__name__)
-STOP_SECONDS = 10  # for requests under way when a signal comes
 
 
 def serve(settings: Settings, redis_url: str, host: str, port: int) -> None:
-    """Serve until SIGINT or SIGTERM; the workers are gone when this returns.
+    """Serve until SIGINT or SIGTERM, and through the drain time after it; the workers are gone when this returns.
 
     Raises:
         BadInput: no such host, or the port is taken.
+        TransientError: the supervisor ended of itself.
     """
     address = free_address(host, port)
     folder = settings.home / "bentoml" / str(port)
     with _temporary_files(folder / "tmp"):
         # BentoML reads its configuration from the environment when it is imported, and hands ours on to the workers
         export(server_environment(settings, redis_url, folder))
-        _run(address, port)
+        _run(address, port, settings.online_drain_seconds)
 
 
-def _run(address: str, port: int) -> None:
-    for name in ("bentoml", "circus"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    from _bentoml_impl.server.serving import serve_http  # type: ignore[import-untyped]
-
-    from model_serving.online.service import Inference
-
-    Inference.inject_config()  # type: ignore[attr-defined] # the decorator has made a bentoml.Service of it
-    logger.info("listening on http://%s:%s; Ctrl-C stops", address, port)
-    # not Inference.serve_http: it can't bound the time that a stop takes, and resets the log's format
-    serve_http(Inference, host=address, port=port, timeout_graceful_shutdown=STOP_SECONDS)
+def _run(address: str, port: int, drain_seconds: float) -> None:
+    with StopSignals() as signals, running_supervisor(address, port, STOP_SECONDS) as supervisor:
+        signals.take_over()  # from BentoML's supervisor, which would stop without draining
+        logger.info("listening on http://%s:%s; Ctrl-C stops", address, port)
+        serve_until_stopped(supervisor, signals, drain_seconds)
 
 
 @contextmanager

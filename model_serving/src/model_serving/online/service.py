@@ -9,6 +9,7 @@ from __future__ import annotations
 import bentoml
 
 from model_serving.online.application import online_application
+from model_serving.online.last_answers import LastAnswers
 
 application = online_application()
 
@@ -22,3 +23,6 @@ class Inference:
         """Ready once a model is loaded; `/readyz` gives the reason otherwise."""
         application.refuse_unready()
         return True
+
+
+Inference.add_asgi_middleware(LastAnswers, readiness=application.readiness)  # type: ignore[attr-defined] # a bentoml.Service

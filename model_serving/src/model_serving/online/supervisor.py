@@ -1,0 +1,72 @@
+"""BentoML's supervisor in a thread: started, told to drain, stopped, or ended at once."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from model_serving.online.stop_signals import DRAIN
+
+
+class Supervisor:
+    """The supervisor and its workers.
+
+    Args:
+        server: what BentoML gives for a server that it has started with `threaded=True`.
+    """
+
+    def __init__(self, server: Any) -> None:
+        self._server, self._arbiter = server, server.arbiter
+
+    def is_running(self) -> bool:
+        """Whether the supervisor's thread lives; it ends when it is stopped, or has failed."""
+        return bool(self._arbiter._thread.is_alive())
+
+    def drain(self) -> None:
+        """Tell the workers to say that they are not ready, and to close connections after their next answer."""
+        self._signal_workers(DRAIN)
+
+    def stop(self) -> None:
+        """Listen no more, let the workers finish what they have, and return when they are gone."""
+        # the workers close their copies of the socket; this one would go on queueing connections that nobody takes
+        self._arbiter.loop.add_callback(self._arbiter.sockets.close_all)
+        self._server.stop()
+
+    def kill(self) -> None:
+        """End the workers where they are."""
+        self._signal_workers(signal.SIGKILL)
+
+    def _signal_workers(self, number: signal.Signals) -> None:
+        for watcher in list(self._arbiter.watchers):
+            for pid in list(watcher.processes):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
+
+
+@contextmanager
+def running_supervisor(host: str, port: int, stop_seconds: int) -> Iterator[Supervisor]:
+    """BentoML's supervisor with the service's workers, in a thread.
+
+    Args:
+        stop_seconds: how long a worker that is stopped waits for its requests.
+    """
+    for name in ("bentoml", "circus"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    from _bentoml_impl.server.serving import serve_http  # type: ignore[import-untyped]
+
+    from model_serving.online.service import Inference
+
+    # inherited by the workers: one that is not yet up to its signals must not die of this one
+    before = signal.signal(DRAIN, signal.SIG_IGN)
+    try:
+        Inference.inject_config()  # type: ignore[attr-defined] # the decorator has made a bentoml.Service of it
+        # not Inference.serve_http: it can't bound the time that a stop takes, and resets the log's format
+        yield Supervisor(
+            serve_http(Inference, host=host, port=port, timeout_graceful_shutdown=stop_seconds, threaded=True)
+        )
+    finally:
+        signal.signal(DRAIN, before)
