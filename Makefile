@@ -30,7 +30,7 @@ unexport VIRTUAL_ENV
 BIN := .venv/bin
 AIRFLOW_BIN := deployment/airflow/.venv/bin
 DAG_CODE := deployment/airflow/plugins data_pipeline/dags training_pipeline/dags model_serving/dags tests/dags
-LOCKED := uv.lock pyproject.toml $(wildcard */pyproject.toml) deployment/local/pyproject.toml
+LOCKED := uv.lock pyproject.toml $(wildcard */pyproject.toml) deployment/local/pyproject.toml deployment/docker_gate/pyproject.toml
 # .env, if there is one, is read by uv: what the environment already holds wins over it
 RUN = $(if $(wildcard .env),TMPDIR=$(HERE)/.uv/tmp $(UV) run --no-sync --quiet --env-file .env --) $(BIN)/
 
@@ -76,6 +76,10 @@ test: setup ## All tests that need no Docker; TESTS="core/tests -k join" for som
 test-browser: setup ## The tests that look at the service's page; needs chromium on the PATH
 	@$(BIN)/pytest -m browser
 
+.PHONY: test-docker
+test-docker: setup build ## Images built, the platform up as a project of its own, DAGs, kills, restarts, pages; taken down
+	@$(BIN)/pytest -m docker $(TESTS)
+
 .PHONY: lint
 lint: setup ## Style (ruff), types (mypy), and who may import whom (import-linter)
 	@$(BIN)/ruff check
@@ -88,6 +92,45 @@ lint: setup ## Style (ruff), types (mypy), and who may import whom (import-linte
 format: setup ## Let ruff put the code in order
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+
+# --------------------------------------------------------------------- images
+
+IMAGES ?= data_pipeline training_pipeline model_serving airflow mlflow docker_gate gateway notebook
+# of the environment, or .env, or a default; a release is named after its commit
+env_file = $(shell sed -n 's/^$(1)=//p' .env 2>/dev/null | tail -n 1)
+export DOCKER_USER ?= $(or $(call env_file,DOCKER_USER),local)
+export DOCKER_REGISTRY ?= $(call env_file,DOCKER_REGISTRY)
+export TAG ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+image = $(DOCKER_USER)/twinserve/$(1):$(TAG)
+dockerfile = $(firstword $(wildcard $(1)/Dockerfile deployment/$(1)/Dockerfile))
+
+.PHONY: build
+build: docker-there $(addprefix build-image-,$(IMAGES)) ## All images; IMAGES="model_serving" for some
+	@docker image ls --filter 'reference=$(DOCKER_USER)/twinserve/*:$(TAG)' --format 'table {{.Repository}}\t{{.Tag}}\t{{.Size}}'
+
+.PHONY: build-image-%
+build-image-%: docker-there
+	@$(if $(call dockerfile,$*),,echo 'No image $*: there are $(IMAGES)' >&2; exit 2)
+	@docker buildx build --load --file $(call dockerfile,$*) --tag $(call image,$*) \
+		--build-arg VERSION=$(TAG) --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) .
+
+.PHONY: push
+push: docker-there ## The images to DOCKER_REGISTRY; IMAGES="model_serving" for some
+	@$(if $(DOCKER_REGISTRY),,echo 'DOCKER_REGISTRY is not set: name the registry, as in make push DOCKER_REGISTRY=registry.example.org' >&2; exit 2)
+	@$(if $(filter %-dirty,$(TAG)),echo '$(TAG) is no release: commit what has changed then make build, and push that' >&2; exit 2)
+	@for image in $(foreach name,$(IMAGES),$(call image,$(name))); do \
+		docker image inspect "$$image" >/dev/null 2>&1 || { echo "No image $$image: make build" >&2; exit 2; }; \
+	done
+	@for image in $(foreach name,$(IMAGES),$(call image,$(name))); do \
+		docker image tag "$$image" "$(DOCKER_REGISTRY)/$$image"; \
+		docker image push --quiet "$(DOCKER_REGISTRY)/$$image"; \
+	done
+
+.PHONY: docker-there
+docker-there:
+	@$(if $(TAG),,echo 'TAG is not set, and this is no git checkout to take it from: make TAG=…' >&2; exit 2)
+	@docker version >/dev/null 2>&1 || { echo 'No Docker engine answers: install Docker, or start it' >&2; exit 2; }
+	@docker buildx version >/dev/null 2>&1 || { echo 'The Docker client has no buildx: install the plug-in docker-buildx' >&2; exit 2; }
 
 # ------------------------------------------------------------------- platform
 

@@ -5,20 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from docker_platform import DAGS, ROOT, DockerPlatform, platform_environment
+from docker_platform import ROOT, DockerPlatform, platform_environment
 from platform_under_test import Platform
-
-from twinserve_local.airflow_api import AirflowApi
+from two_runtimes import TASKS, Both, run_dag
 
 WORLD = ("--drivers=200", "--days=20", "--orders=3000", "--seed=7")
 KEEP = "KEEP_PLATFORM"  # set to 1, the platform stays up after the tests, and is used again by the next ones
-Results = dict[str, dict[str, dict[str, Any]]]
 
 
 @pytest.fixture(scope="session")
@@ -52,19 +49,6 @@ def world_end() -> datetime:
     return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
 
 
-@dataclass(frozen=True)
-class Both:
-    """What the same stages came to.
-
-    Attributes:
-        docker: what each task returned, by DAG and task.
-        laptop: what the last command of each DAG printed.
-    """
-
-    docker: Results
-    laptop: dict[str, dict[str, Any]]
-
-
 @pytest.fixture(scope="session")
 def laptop(tmp_path_factory: pytest.TempPathFactory) -> Platform:
     """An embedded home, empty."""
@@ -85,16 +69,5 @@ def first(stack: DockerPlatform, laptop: Platform, world_end: datetime) -> Both:
     stack.pipeline("data-pipeline", "data-pipeline", *world)
     conf: dict[str, dict[str, Any]] = {"batch_serving_pipeline": {"run_key": "first"}}
     with stack.api() as api:
-        docker = {dag_id: run_dag(api, dag_id, "first", conf.get(dag_id, {})) for dag_id in DAGS}
+        docker = {dag_id: run_dag(api, dag_id, "first", conf.get(dag_id, {})) for dag_id in TASKS}
     return Both(docker, laptop_results)
-
-
-def run_dag(api: AirflowApi, dag_id: str, run_id: str, conf: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Run a DAG that is otherwise paused; gives what its tasks returned."""
-    api.await_dag(dag_id)
-    with api.unpaused(dag_id):
-        api.trigger(dag_id, run_id, conf)
-        state = api.await_run(dag_id, run_id, lambda _: None)
-    failed = [task for task in api.tasks(dag_id, run_id) if task.state == "failed"]
-    assert state == "success", [(task, api.log_tail(dag_id, run_id, task, 30)) for task in failed]
-    return {task.task_id: api.result(dag_id, run_id, task.task_id) for task in api.tasks(dag_id, run_id)}

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from pathlib import Path
 
 import httpx
 import pytest
-from docker_platform import DockerPlatform, until
+from docker_platform import DockerPlatform
 from platform_under_test import Platform
+from two_runtimes import Both, await_ready, digests
 
-from conftest import Both
 from twinserve_local.online_service import ask, example_request
 
 pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("platform")]
-
-
-def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file below a folder, by its path in it."""
-    return {
-        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
-    }
 
 
 def test_the_predictions_are_the_same_bytes(
@@ -39,9 +29,9 @@ def test_the_predictions_are_the_same_bytes(
 def test_the_offline_store_is_the_same_bytes(
     stack: DockerPlatform, laptop: Platform, first: Both, tmp_path: Path
 ) -> None:
-    parquet = {name: digest for name, digest in digests(stack.files("offline", tmp_path)).items()}
-    assert len(parquet) > 10  # a folder a day
-    assert parquet == digests(laptop.home / "offline")
+    theirs = digests(stack.files("offline", tmp_path))
+    assert len(theirs) > 10  # a folder a day
+    assert theirs == digests(laptop.home / "offline")
 
 
 def test_training_finds_the_same_numbers(first: Both) -> None:
@@ -71,12 +61,3 @@ def test_the_page_and_the_metrics_come_through_the_gateway(stack: DockerPlatform
         answer = httpx.get(f"{stack.online}{path}", timeout=10, trust_env=False)
         assert answer.status_code == httpx.codes.OK, path
         assert part in answer.text.lower() or part in answer.text
-
-
-def await_ready(stack: DockerPlatform) -> None:
-    """The service tries again for its model at growing intervals, of half a minute at most."""
-
-    def ready() -> bool:
-        return httpx.get(f"{stack.online}/readyz", timeout=5, trust_env=False).is_success
-
-    until("the online service is ready", ready, seconds=60)

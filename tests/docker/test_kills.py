@@ -12,23 +12,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from docker_platform import DAGS, HOME, DockerPlatform, until
+from docker_platform import HOME, DockerPlatform, until
 from platform_under_test import Platform
-from test_four_dags import digests
-
-from conftest import Both, run_dag
+from two_runtimes import TASKS, Both, digests, run_dag
 
 pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("platform")]
-
-TASKS = {
-    "db_to_offline_store": ("ingest_task", "clean_task", "explore_and_validate_task"),
-    "materialize_offline_to_online": ("materialize_task",),
-    "training_pipeline": (
-        "feature_store_init_task", "data_extraction_task", "data_validation_task", "data_preparation_task",
-        "model_training_task", "model_evaluation_task", "model_validation_task",
-    ),
-    "batch_serving_pipeline": ("feature_store_init_task", "data_extraction_task", "batch_prediction_task"),
-}  # fmt: skip
 
 
 def one_more_day(start: datetime) -> str:
@@ -59,7 +47,9 @@ class Killer(threading.Thread):
             for task_id in TASKS[self._dag_id]:
                 if task_id not in self.killed and (container := self._stack.task_container(self._dag_id, task_id)):
                     time.sleep(1.5)  # its program has been loaded, its result is not there yet
-                    done = subprocess.run(["docker", "kill", "--signal", "KILL", container], capture_output=True)
+                    done = subprocess.run(
+                        ["docker", "kill", "--signal", "KILL", container], check=False, capture_output=True
+                    )
                     if done.returncode == 0:
                         self.killed.add(task_id)
 
@@ -98,7 +88,7 @@ def test_every_container_killed_once_comes_to_what_the_laptop_comes_to(
     }
     results = {}
     with stack.api() as api:
-        for dag_id in DAGS:
+        for dag_id in TASKS:
             with killing(stack, dag_id) as killer:
                 results[dag_id] = run_dag(api, dag_id, "killed", conf.get(dag_id, {}))
             assert killer.killed == set(TASKS[dag_id])
@@ -141,7 +131,7 @@ def test_a_full_disk_ends_clearly_and_the_rerun_has_every_row(
     def command(*words: str) -> subprocess.CompletedProcess[str]:
         mounts = ["--volume", f"{volume}:{HOME}", "--volume", f"{laptop.home / 'source'}:/source:ro"]
         return subprocess.run(
-            ["docker", "run", "--rm", "--read-only", "--tmpfs", "/tmp", *mounts, image, *words],
+            ["docker", "run", "--rm", "--read-only", "--tmpfs=/tmp", *mounts, image, *words],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 from docker_platform import DockerPlatform, until
-from test_four_dags import await_ready
+from two_runtimes import Both, await_ready, run_dag
 
-from conftest import Both, run_dag
 from twinserve_local.online_service import ask, example_request
 
 pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("platform")]

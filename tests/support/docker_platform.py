@@ -25,7 +25,6 @@ from twinserve_platform.secrets_file import read_env
 ROOT = Path(__file__).parents[2]
 HOME = "/var/lib/twinserve"
 PORTS = {"ONLINE_PORT": "18172", "AIRFLOW_PORT": "18080", "MLFLOW_PORT": "15000", "PROMETHEUS_PORT": "19090"}
-DAGS = ("db_to_offline_store", "materialize_offline_to_online", "training_pipeline", "batch_serving_pipeline")
 
 
 @dataclass(frozen=True)

@@ -59,10 +59,27 @@ class AirflowApi:
             time.sleep(PAUSE_SECONDS)
         raise PermanentError(f"Airflow found no DAG {dag_id} in {PARSE_SECONDS:.0f} s", fix="See /api/v2/dags")
 
+    @contextmanager
+    def unpaused(self, dag_id: str) -> Iterator[None]:
+        """Let a DAG run meanwhile; afterwards neither its schedule nor an asset starts it."""
+        self._pause(dag_id, paused=False)
+        try:
+            yield
+        finally:
+            self._pause(dag_id, paused=True)
+
+    def _pause(self, dag_id: str, *, paused: bool) -> None:
+        self._call("PATCH", f"/dags/{dag_id}", json={"is_paused": paused})
+
     def trigger(self, dag_id: str, run_id: str, params: dict[str, Any]) -> None:
         """Start a run."""
         body = {"dag_run_id": run_id, "logical_date": None, "conf": params}
         self._call("POST", f"/dags/{dag_id}/dagRuns", json=body)
+
+    def last_run(self, dag_id: str) -> str:
+        """Id of the run that was started last."""
+        found = self._call("GET", f"/dags/{dag_id}/dagRuns", params={"order_by": "-run_after", "limit": 1})
+        return str(found["dag_runs"][0]["dag_run_id"])
 
     def unfinished(self, dag_id: str) -> list[str]:
         """Ids of the runs that are queued or running."""
