@@ -118,7 +118,7 @@ def container_name(instance: Any, volume: str) -> str:
     parts = [str(part) for part in (instance.dag_id, instance.task_id, instance.run_id, instance.map_index)]
     readable = re.sub(r"[^A-Za-z0-9_.-]", "_", "-".join(parts[:3]))[:LONGEST_NAME]
     digest = hashlib.sha256("\0".join([volume, *parts]).encode()).hexdigest()
-    return f"twinserve-{readable}-{digest[:12]}"
+    return f"task-{readable}-{digest[:12]}"
 
 
 def limits(settings: ContainerSettings) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def stop_and_remove(client: APIClient, name: str) -> None:
 
 def remove_what_is_overdue(client: APIClient) -> None:
     """Remove containers whose task can't run any more: its time was up, and nobody was left to remove them."""
-    for container in client.containers(all=True, filters={"label": [TASK_LABEL, UNTIL_LABEL]}):
-        until = container["Labels"][UNTIL_LABEL]
+    for container in client.containers(all=True, filters={"label": [TASK_LABEL]}):
+        until = container["Labels"].get(UNTIL_LABEL, "")
         if until.isdecimal() and int(until) < time.time():
             stop_and_remove(client, container["Id"])
