@@ -7,56 +7,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
-from typing import Any
-from uuid import uuid4
 
 import psutil
 import pytest
-from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from command_line import given, without_passwords
 from command_outcome import outcome
 from command_process import CommandProcess
 from local_command import LocalCommand, command_environment
+from one_task_dag import result, run
 
 from pipeline_task import pipeline_task
 
 Script = Callable[[str, str], None]
 SHOW_ARGUMENTS = """printf '{"arguments": "%s", "count": %d}\\n' "$*" $#"""
-
-
-DAG_FILE = """
-from datetime import timedelta
-from airflow.sdk import DAG
-from pipeline_task import pipeline_task
-
-with DAG({dag_id!r}, schedule=None, params={{"value": None}}):
-    pipeline_task("task", ["tool", "go"], {options!r}, retry_delay=timedelta(0), {settings})
-"""
-
-
-def run(options: dict[str, str], conf: dict[str, Any] | None = None, **settings: str) -> Any:
-    """Run a DAG with one task, the command `tool go`; gives the task's instance.
-
-    Args:
-        options: of the command.
-        conf: the run's parameters.
-        settings: more arguments of `pipeline_task`, as source code.
-    """
-    dag_id = f"dag_{uuid4().hex}"
-    file = Path(os.environ["AIRFLOW_HOME"]) / "dags" / f"{dag_id}.py"
-    file.parent.mkdir(exist_ok=True)
-    arguments = ", ".join(f"{name}={value}" for name, value in settings.items())
-    file.write_text(DAG_FILE.format(dag_id=dag_id, options=options, settings=arguments))
-    bag = DagBag(file, bundle_name="dags-folder")
-    assert bag.import_errors == {}
-    finished = bag.dags[dag_id].test(run_conf=conf)
-    file.unlink()
-    return finished.get_task_instance("task")
-
-
-def result(instance: Any) -> Any:
-    return instance.xcom_pull(task_ids="task")
 
 
 def test_the_last_line_becomes_the_xcom(script: Script) -> None:
