@@ -95,29 +95,30 @@ format: setup ## Let ruff put the code in order
 
 # --------------------------------------------------------------------- images
 
-IMAGES ?= data_pipeline training_pipeline model_serving airflow mlflow docker_gate gateway notebook
+ALL_IMAGES := data_pipeline training_pipeline model_serving airflow mlflow docker_gate gateway notebook
+IMAGES ?= $(ALL_IMAGES)
 # of the environment, or .env, or a default; a release is named after its commit
 env_file = $(shell sed -n 's/^$(1)=//p' .env 2>/dev/null | tail -n 1)
-export DOCKER_USER ?= $(or $(call env_file,DOCKER_USER),local)
-export DOCKER_REGISTRY ?= $(call env_file,DOCKER_REGISTRY)
-export TAG ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+export DOCKER_USER := $(or $(DOCKER_USER),$(call env_file,DOCKER_USER),local)
+export DOCKER_REGISTRY := $(or $(DOCKER_REGISTRY),$(call env_file,DOCKER_REGISTRY))
+export TAG := $(or $(TAG),$(shell git describe --tags --always --dirty 2>/dev/null))
 image = $(DOCKER_USER)/twinserve/$(1):$(TAG)
 dockerfile = $(firstword $(wildcard $(1)/Dockerfile deployment/$(1)/Dockerfile))
 
 .PHONY: build
-build: docker-there $(addprefix build-image-,$(IMAGES)) ## All images; IMAGES="model_serving" for some
+build: $(addprefix build-image-,$(IMAGES)) ## All images; IMAGES="model_serving" for some
 	@docker image ls --filter 'reference=$(DOCKER_USER)/twinserve/*:$(TAG)' --format 'table {{.Repository}}\t{{.Tag}}\t{{.Size}}'
 
-.PHONY: build-image-%
-build-image-%: docker-there
-	@$(if $(call dockerfile,$*),,echo 'No image $*: there are $(IMAGES)' >&2; exit 2)
+.PHONY: $(addprefix build-image-,$(IMAGES))
+$(addprefix build-image-,$(IMAGES)): build-image-%: docker-there
+	@$(if $(call dockerfile,$*),,echo 'No image $*: there are $(ALL_IMAGES)' >&2; exit 2)
 	@docker buildx build --load --file $(call dockerfile,$*) --tag $(call image,$*) \
 		--build-arg VERSION=$(TAG) --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) .
 
 .PHONY: push
 push: docker-there ## The images to DOCKER_REGISTRY; IMAGES="model_serving" for some
 	@$(if $(DOCKER_REGISTRY),,echo 'DOCKER_REGISTRY is not set: name the registry, as in make push DOCKER_REGISTRY=registry.example.org' >&2; exit 2)
-	@$(if $(filter %-dirty,$(TAG)),echo '$(TAG) is no release: commit what has changed then make build, and push that' >&2; exit 2)
+	@$(if $(filter %-dirty,$(TAG)),echo '$(TAG) is no release: commit what has changed; then make build push' >&2; exit 2)
 	@for image in $(foreach name,$(IMAGES),$(call image,$(name))); do \
 		docker image inspect "$$image" >/dev/null 2>&1 || { echo "No image $$image: make build" >&2; exit 2; }; \
 	done
