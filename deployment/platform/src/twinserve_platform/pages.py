@@ -28,6 +28,12 @@ PAGES = (
     Page("online service", "gateway", ("ONLINE_PORT", "8172")),
     Page("Airflow", "airflow-api-server", ("AIRFLOW_PORT", "8080"), "admin, AIRFLOW_ADMIN_PASSWORD of .env"),
     Page("MLflow", "mlflow", ("MLFLOW_PORT", "5000")),
+    Page("Grafana", "grafana", ("GRAFANA_PORT", "3000"), "admin, GRAFANA_ADMIN_PASSWORD of .env"),
+    Page("Prometheus", "prometheus", ("PROMETHEUS_PORT", "9090")),
+    Page("Alertmanager", "alertmanager", ("ALERTMANAGER_PORT", "9093")),
+    Page("Kibana", "kibana", ("KIBANA_PORT", "5601"), "elastic, ELASTIC_PASSWORD of .env"),
+    Page("Jenkins", "jenkins", ("JENKINS_PORT", "8081"), "admin, JENKINS_ADMIN_PASSWORD of .env"),
+    Page("Jupyter", "notebook", ("JUPYTER_PORT", "8888"), "JUPYTER_TOKEN of .env"),
 )
 
 

@@ -37,6 +37,12 @@ SECRETS: Mapping[str, Callable[[], str]] = {
     "AIRFLOW_FERNET_KEY": fernet_key,
     "AIRFLOW_JWT_SECRET": token,
     "AIRFLOW_SECRET_KEY": token,
+    "GRAFANA_ADMIN_PASSWORD": token,
+    "ELASTIC_PASSWORD": elastic_password,
+    "KIBANA_PASSWORD": elastic_password,
+    "FILEBEAT_PASSWORD": elastic_password,
+    "JENKINS_ADMIN_PASSWORD": token,
+    "JUPYTER_TOKEN": token,
 }
 HEADING = "\n# made by `make up`; keep it, the data of the volumes is behind these passwords\n"
 
