@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from data_pipeline.clean import clean
 from data_pipeline.ingest import ingest
+from data_pipeline.interval import Interval
 from data_pipeline.offline_files import publishing
 from data_pipeline.publish import Published, publish
 from data_pipeline.quarantine import Quarantine
@@ -71,9 +72,9 @@ class Pipeline:
     def run(self, key: str) -> ViewRun:
         return ViewRun(self.root / "runs" / key, "visits", key)
 
-    def ingest(self, source: str | Path, key: str = "r1") -> dict[str, Any]:
+    def ingest(self, source: str | Path, key: str = "r1", interval: Interval | None = None) -> dict[str, Any]:
         places = locate(str(source), self.rules.table)
-        return ingest(self.run(key), self.view, self.rules, places, self.watermarks, self.now)
+        return ingest(self.run(key), self.view, self.rules, places, self.watermarks, self.now, interval)
 
     def clean(self, key: str = "r1") -> dict[str, Any]:
         return clean(self.run(key), self.view)
@@ -82,19 +83,19 @@ class Pipeline:
         places = Places(self.quarantine, self.root / "reports" / f"{key}.html", self.root / "lock")
         return explore_and_validate(self.run(key), self.view, self.rules, places, self.watermarks, self.now)
 
-    def through(self, source: str | Path, key: str = "r1") -> dict[str, Any]:
-        self.ingest(source, key)
+    def through(self, source: str | Path, key: str = "r1", interval: Interval | None = None) -> dict[str, Any]:
+        self.ingest(source, key, interval)
         self.clean(key)
         return self.validate(key)
 
-    def through_without_report(self, source: str | Path, key: str) -> Published:
+    def through_without_report(self, source: str | Path, key: str, interval: Interval | None = None) -> Published:
         """As `through`, less the plots, which take most of its time."""
-        self.ingest(source, key)
+        self.ingest(source, key, interval)
         self.clean(key)
         rows = sort_rows(self.run(key), self.view, self.rules.checks, self.quarantine, self.now)
         with publishing(self.root / "lock"):
             self.quarantine.record(rows.fresh, key)
-            return publish(rows.good, self.view, self.quarantine, key)
+            return publish(rows.good, self.view, self.quarantine, key, self.run(key).changes)
 
     def stored(self) -> pd.DataFrame:
         files = sorted(self.view.path.glob("day=*/*.parquet"))

@@ -95,6 +95,7 @@ CHILD = textwrap.dedent("""
     import sys
     from pathlib import Path
     import pyarrow.parquet as pq
+    from data_pipeline.changes import Changes
     from data_pipeline.publish import publish
     from data_pipeline.quarantine import Quarantine
     from twinserve.features.views import ViewSpec
@@ -102,7 +103,8 @@ CHILD = textwrap.dedent("""
     view = ViewSpec("visits", {"shop": "INT64"}, {"rate": "FLOAT", "count": "INT64"}, Path(root) / "offline" / "visits",
                     "event_timestamp", "created", None)
     print("ready", flush=True)
-    publish(pq.read_table(rows).drop_columns(["_row"]), view, Quarantine(Path(root) / "quarantine" / "visits"), "r1")
+    good, quarantine = pq.read_table(rows).drop_columns(["_row"]), Quarantine(Path(root) / "quarantine" / "visits")
+    publish(good, view, quarantine, "r1", Changes(Path(rows).with_name("changes.json")))
 """)
 
 
@@ -136,5 +138,7 @@ def test_killed_in_the_middle_of_publishing_then_run_again(
     for home in (killed, whole):
         home.through_without_report(tmp_path / "rows.parquet", "r1")
     assert killed.store_bytes() == whole.store_bytes()
+    # what the killed try changed is told of by the next one
+    assert killed.run("r1").changes.counts() == whole.run("r1").changes.counts()
     assert {row["digest"] for row in killed.quarantined()} == {row["digest"] for row in whole.quarantined()}
     assert len(killed.quarantined()) == len(whole.quarantined()) > 0

@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,13 +58,25 @@ def test_from_nothing_to_the_online_store(command: Callable[..., Result], tmp_pa
     pulled = command("ingest", "--run-key", "r1").out["views"]["driver_stats"]
     assert pulled["rows"] == generated["rows"]["driver_stats"]
     assert command("clean", "--run-key", "r1").out["views"]["driver_stats"]["duplicates"] > 0
-    found = command("explore-and-validate", "--run-key", "r1").out["views"]["driver_stats"]
+    validated = command("explore-and-validate", "--run-key", "r1").out
+    found = validated["views"]["driver_stats"]
+    assert validated["updated"] == {"rows": found["rows_new"], "days": found["days_written"]}
     assert found["rows_bad"] > 0
     assert found["rows_new"] == found["rows_good"] > 1400
     assert Path(found["report"]).is_relative_to(tmp_path)
     assert command("apply").out["feature_services"] == ["driver_ranking"]
-    assert command("materialize").out["views"]["driver_stats"]["written"] == 20
+    materialized = command("materialize").out
+    assert materialized["views"]["driver_stats"]["written"] == materialized["updated"]["keys"] == 20
     assert command("materialize", "--lookback-hours", "0").out["views"]["driver_stats"]["files_read"] == 0
+
+
+def test_the_rows_of_an_interval(command: Callable[..., Result]) -> None:
+    last = command(*SMALL).out["end"]
+    since, until = str(datetime.fromisoformat(last) - timedelta(days=1)), last
+    pulled = command("ingest", "--run-key", "r1", "--since", since, "--until", until).out["views"]["driver_stats"]
+    assert 0 < pulled["rows"] < command("ingest", "--run-key", "r2").out["views"]["driver_stats"]["rows"]
+    assert [source["reached"] for source in pulled["sources"]] == [None]
+    assert "go together" in command("ingest", "--run-key", "r3", "--since", since).err
 
 
 def test_another_world_is_refused_once_the_first_is_published(command: Callable[..., Result]) -> None:

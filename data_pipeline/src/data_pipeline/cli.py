@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, NoReturn
 
 import typer
 
+from data_pipeline.interval import Interval
 from data_pipeline.sample_world.command import generate
 from data_pipeline.workplace import Workplace
 from twinserve.console import report, run_app
@@ -32,16 +34,21 @@ def ingest(
     run_key: RunKey,
     source: Annotated[str | None, typer.Option(help="SQLAlchemy URL, file or folder instead")] = None,
     view: Annotated[str | None, typer.Option(help="this feature view only")] = None,
+    since: Annotated[str | None, typer.Option(help="with --until: what arrived from then on, new or not")] = None,
+    until: Annotated[str | None, typer.Option(help="and before then; ISO 8601, UTC where it names no zone")] = None,
 ) -> None:
-    """Pull the rows that are new at the source."""
+    """Pull the rows that are new at the source, or those that arrived in an interval."""
     from data_pipeline.ingest import ingest as run
     from data_pipeline.reading.locate import locate
 
+    interval = Interval.of(since, until)
     work = Workplace.open(run_key)
     views = work.chosen(view, source)
     place = source or work.settings.source_database
     found = {
-        spec.name: run(work.run(spec), spec, rules, locate(place, rules.table), work.watermarks, datetime.now(UTC))
+        spec.name: run(
+            work.run(spec), spec, rules, locate(place, rules.table), work.watermarks, datetime.now(UTC), interval
+        )
         for spec, rules in views
     }
     report({"run_key": run_key, "views": found})
@@ -66,7 +73,10 @@ def explore_and_validate(*, run_key: RunKey) -> None:
         spec.name: run(work.run(spec), spec, rules, work.places(spec), work.watermarks, datetime.now(UTC))
         for spec, rules in work.after("clean")
     }
-    report({"run_key": run_key, "views": found})
+    updated = Counter[str]()
+    for outcome in found.values():
+        updated.update(outcome["updated"])
+    report({"run_key": run_key, "views": found, "updated": dict(updated)})
 
 
 @app.command()
@@ -95,7 +105,8 @@ def materialize(
     with leased_redis(settings) as redis_url:
         apply_definitions(settings, redis_url)
         results = run(settings, redis_url, lookback)
-    report({"views": {result.view: asdict(result) for result in results}})
+    written = sum(result.written for result in results)
+    report({"views": {result.view: asdict(result) for result in results}, "updated": {"keys": written}})
 
 
 def main() -> NoReturn:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_pipeline.columns import map_columns
+from data_pipeline.interval import Interval
 from data_pipeline.reading.source import Source
 from data_pipeline.run_folder import ViewRun
 from data_pipeline.sources import SourceRules
@@ -29,19 +30,24 @@ def ingest(
     sources: list[Source],
     watermarks: Watermarks,
     now: datetime,
+    interval: Interval | None = None,
 ) -> dict[str, Any]:
     """Pull the rows that arrived since the watermark less the look-back; the watermark itself stays.
 
+    With an `interval`, those that arrived in it, wherever the watermark is; that one never moves for them.
+
     Returns:
-        `rows`, and for each source its `name`, `rows`, `since` (null: from the beginning) and `reached`, the
-        latest arrival that is not in the future. `explore-and-validate` makes that the watermark once it has
-        published.
+        `rows`, and for each source its `name`, `rows`, `since` (null: from the beginning), `until` (null: to the end)
+        and `reached`, the latest arrival that is not in the future. `explore-and-validate` makes that the watermark
+        once it has published; with an `interval` it is null, and the watermark stays.
     """
+    if run.did("explore-and-validate"):
+        run.changes.forget()
     run.begin("ingest")
     shutil.rmtree(run.raw, ignore_errors=True)
     run.raw.mkdir(parents=True)
     with RowProgress(f"ingest {view.name}", None) as progress:
-        pulls = [_pull(run, view, rules, source, watermarks, now, progress) for source in sources]
+        pulls = [_pull(run, view, rules, source, watermarks, now, interval, progress) for source in sources]
     outcome = {"rows": sum(pull["rows"] for pull in pulls), "path": str(run.raw), "sources": pulls}
     run.finish("ingest", outcome)
     return outcome
@@ -54,21 +60,24 @@ def _pull(
     source: Source,
     watermarks: Watermarks,
     now: datetime,
+    interval: Interval | None,
     progress: RowProgress,
 ) -> dict[str, Any]:
     columns = map_columns(view, rules, source.columns(), source.name)
-    mark = watermarks.read(view.name, source.name, columns.arrival)
-    since = mark - rules.lookback if mark else None
+    mark = None if interval else watermarks.read(view.name, source.name, columns.arrival)
+    since, until = (interval.since, interval.until) if interval else (mark and mark - rules.lookback, None)
     rows, reached, parts = 0, mark, []
-    for chunk in _filled(source.rows(columns.pulled, columns.arrival, since)):
+    for chunk in _filled(source.rows(columns.pulled, columns.arrival, since, until)):
         parts.append(_write_part(run, chunk))
         rows += chunk.num_rows
         progress.advance(chunk.num_rows)
-        reached = _later(reached, _latest(chunk[columns.arrival], now))
+        if not interval:
+            reached = _later(reached, _latest(chunk[columns.arrival], now))
     return {
         "name": source.name,
         "rows": rows,
         "since": since.isoformat() if since else None,
+        "until": until.isoformat() if until else None,
         "arrival": columns.arrival,
         "reached": reached.isoformat() if reached else None,
         "columns": columns.source_of,

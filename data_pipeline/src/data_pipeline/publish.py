@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
+from data_pipeline.changes import Changes
 from data_pipeline.offline_files import by_day, merge, read_day, write_day
 from data_pipeline.quarantine import Quarantine, SetAside
 from twinserve.features.views import ViewSpec
@@ -29,11 +30,11 @@ class Published:
         return asdict(self)
 
 
-def publish(table: pa.Table, view: ViewSpec, quarantine: Quarantine, run_name: str) -> Published:
+def publish(table: pa.Table, view: ViewSpec, quarantine: Quarantine, run_name: str, changes: Changes) -> Published:
     """Merge rows without contradictions among themselves into the files of their days.
 
     The result depends on the rows alone, not on the order or the batches in which they came. Each day is
-    replaced as a whole; killed in between, the same call again ends in the same state.
+    replaced as a whole, and noted in `changes` before; killed in between, the same call again ends in the same state.
     """
     counts = Published()
     for day, rows in by_day(table, view.timestamp):
@@ -48,6 +49,7 @@ def publish(table: pa.Table, view: ViewSpec, quarantine: Quarantine, run_name: s
         if merged.kept.equals(stored):
             counts.days_unchanged += 1
         else:
+            changes.note(day, added)
             write_day(view, day, merged.kept)
             counts.days_written += 1
     return counts

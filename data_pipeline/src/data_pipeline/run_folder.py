@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from data_pipeline.changes import Changes
 from twinserve.atomic import write_atomically
 from twinserve.errors import StepMissing
 
@@ -24,6 +25,7 @@ class ViewRun:
         self.clean = self.folder / "clean.parquet"
         self.rejected = self.folder / "rejected.parquet"
         self.refused = self.folder / "refused.parquet"
+        self.changes = Changes(self.folder / "changes.json")
 
     def begin(self, step: str) -> None:
         """Forget what this step and those after it did before: their input is about to change."""

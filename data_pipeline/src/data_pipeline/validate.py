@@ -56,7 +56,8 @@ def explore_and_validate(
     """Check the clean rows of a run, report on them, and publish them unless the batch as a whole is refused.
 
     Returns:
-        Counts of rows pulled, good, bad by reason, new to the store; paths of report, quarantine and store.
+        Counts of rows pulled, good, bad by reason, new to the store; paths of report, quarantine and store. `updated`
+        counts what all tries of this run changed in the store.
 
     Raises:
         StepMissing: clean was not run.
@@ -67,13 +68,12 @@ def explore_and_validate(
     run.begin("explore-and-validate")
     with publishing(places.lock):
         rows = sort_rows(run, view, rules.checks, places.quarantine, now)
-        batch = Batch(run.outcome("ingest")["rows"], rows.good.num_rows, len(rows.fresh), _newest(rows.good, view))
-        findings = _findings(run, rows, judge(batch, rules.checks, now), cleaned, now)
+        findings = _findings(run, rows, _verdicts(run, view, rows, rules.checks, now), cleaned, now)
         write_atomically(places.report, render(view, findings))
         if not findings.passed:
             raise _refusal(run, view, findings.verdicts, rows.aside, places.report)
         quarantined = places.quarantine.record(rows.fresh, places.report.stem)
-        published = publish(rows.good, view, places.quarantine, places.report.stem)
+        published = publish(rows.good, view, places.quarantine, places.report.stem, run.changes)
         _advance(run, view, watermarks)
     outcome = {
         **findings.counts,
@@ -81,6 +81,7 @@ def explore_and_validate(
         "newly_quarantined": len(rows.fresh) + published.contradictions,
         "naive_times_as_utc": cleaned["naive_times_as_utc"],
         **published.to_dict(),
+        "updated": run.changes.counts(),
         "warnings": [v.finding for v in findings.verdicts if v.status == "warn"],
         "offline_store": str(view.path),
         "quarantine": str(quarantined or places.quarantine.folder) if rows.fresh else None,
@@ -109,6 +110,14 @@ def _without(table: pa.Table, bad: BadRows) -> pa.Table:
 def _set_aside(run: ViewRun, bad: BadRows) -> list[SetAside]:
     raw = originals(run, bad.rows())
     return [SetAside(raw[row].source, raw[row].original, reasons) for row, reasons in bad.reasons.items()]
+
+
+def _verdicts(run: ViewRun, view: ViewSpec, rows: Sorted, checks: Checks, now: datetime) -> list[Verdict]:
+    pulled = run.outcome("ingest")
+    if any(source.get("until") for source in pulled["sources"]):
+        checks = checks.model_copy(update={"freshness": None})  # the past is old
+    batch = Batch(pulled["rows"], rows.good.num_rows, len(rows.fresh), _newest(rows.good, view))
+    return judge(batch, checks, now)
 
 
 def _newest(good: pa.Table, view: ViewSpec) -> datetime | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import NoSuchTableError
 from sqlalchemy.types import Date, DateTime
 
-from data_pipeline.reading.source import CHUNK_ROWS
+from data_pipeline.reading.source import CHUNK_ROWS, arrived
 from twinserve.databases import database_errors
 from twinserve.errors import BadInput
 
@@ -29,19 +29,23 @@ class DatabaseTable:
         """See `Source`."""
         return list(self._types())
 
-    def rows(self, columns: list[str], arrival: str, since: datetime | None) -> Iterator[pa.Table]:
+    def rows(
+        self, columns: list[str], arrival: str, since: datetime | None, until: datetime | None = None
+    ) -> Iterator[pa.Table]:
         """See `Source`."""
         query: sa.Select[*tuple[Any, ...]] = sa.select(*map(sa.column, columns)).select_from(
             sa.table(self.table, schema=self.schema)
         )
         if since is not None:
-            query = query.where(self._arrived(arrival, since))
+            query = query.where(self._arrived(arrival, since, until))
         with database_errors(self.database), self.engine.connect() as connection:
             if self.engine.dialect.name == "postgresql":
                 connection.execute(sa.text("SET TIME ZONE 'UTC'"))
             streaming = connection.execution_options(stream_results=True, yield_per=CHUNK_ROWS)
             for chunk in streaming.execute(query).partitions():
-                yield _as_table(columns, [tuple(row) for row in chunk])
+                found = _as_table(columns, [tuple(row) for row in chunk])
+                # the database's own comparison may be coarse: whole seconds, whole days, none at all
+                yield found if until is None else arrived(found, arrival, since, until)
 
     def _types(self) -> dict[str, Any]:
         with database_errors(self.database):
@@ -56,20 +60,31 @@ class DatabaseTable:
                 ) from None
         return {column["name"]: column["type"] for column in found}
 
-    def _arrived(self, arrival: str, since: datetime) -> sa.ColumnElement[bool]:
+    def _arrived(self, arrival: str, since: datetime, until: datetime | None) -> sa.ColumnElement[bool]:
         column: sa.ColumnElement[Any] = sa.column(arrival)
-        bound: Any = since.astimezone(UTC)
         if self.engine.dialect.name == "sqlite":
             # SQLite keeps times as text of any zone: its datetime() brings them to UTC, whole seconds, or to null
-            column = sa.func.datetime(column)
-            bound = bound.strftime("%Y-%m-%d %H:%M:%S")
-            return sa.or_(column >= bound, column.is_(None))
+            return _between(sa.func.datetime(column), since, until, lambda time: f"{time:%Y-%m-%d %H:%M:%S}")
         kind = self._types()[arrival]
         if not isinstance(kind, Date | DateTime):
             return sa.true()  # text or numbers can't be compared with a time: read all, duplicates are dropped later
-        if not getattr(kind, "timezone", False):
-            bound = bound.replace(tzinfo=None)
-        return sa.or_(column >= (bound.date() if isinstance(kind, Date) else bound), column.is_(None))
+        if isinstance(kind, Date):
+            return _between(column, since, until, datetime.date)
+        zoned = getattr(kind, "timezone", False)
+        return _between(column, since, until, lambda time: time if zoned else time.replace(tzinfo=None))
+
+
+def _between(
+    column: sa.ColumnElement[Any], since: datetime, until: datetime | None, bound: Callable[[datetime], Any]
+) -> sa.ColumnElement[bool]:
+    """At or after `since` and at or before `until`, as `bound` writes them, or null.
+
+    Nulls are asked for with `until` too: a text that SQLite can't read as a time may be one to us.
+    """
+    held = column >= bound(since.astimezone(UTC))
+    if until is not None:
+        held = sa.and_(held, column <= bound(until.astimezone(UTC)))
+    return sa.or_(held, column.is_(None))
 
 
 def _as_table(columns: list[str], rows: list[tuple[Any, ...]]) -> pa.Table:

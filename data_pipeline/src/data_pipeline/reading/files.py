@@ -7,13 +7,11 @@ from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from data_pipeline.reading.source import CHUNK_ROWS, Source
+from data_pipeline.reading.source import CHUNK_ROWS, Source, arrived
 from twinserve.errors import BadInput
 from twinserve.text_table import TextTable
-from twinserve.times import INSTANT, as_instants
 
 TEXT_ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 ENDINGS = (*TEXT_ENDINGS, ".parquet")
@@ -55,10 +53,12 @@ class ParquetFile:
         """See `Source`."""
         return [str(name) for name in self._open().schema_arrow.names]
 
-    def rows(self, columns: list[str], arrival: str, since: datetime | None) -> Iterator[pa.Table]:
+    def rows(
+        self, columns: list[str], arrival: str, since: datetime | None, until: datetime | None = None
+    ) -> Iterator[pa.Table]:
         """See `Source`."""
         for batch in self._open().iter_batches(CHUNK_ROWS, columns=columns):
-            yield _arrived(pa.table(batch).select(columns), arrival, since)
+            yield arrived(pa.table(batch).select(columns), arrival, since, until)
 
     def _open(self) -> pq.ParquetFile:
         try:
@@ -77,15 +77,9 @@ class TextFile:
         """See `Source`."""
         return self.text.columns()
 
-    def rows(self, columns: list[str], arrival: str, since: datetime | None) -> Iterator[pa.Table]:
+    def rows(
+        self, columns: list[str], arrival: str, since: datetime | None, until: datetime | None = None
+    ) -> Iterator[pa.Table]:
         """See `Source`."""
         for batch in self.text.batches(columns):
-            yield _arrived(pa.table(batch), arrival, since)
-
-
-def _arrived(table: pa.Table, arrival: str, since: datetime | None) -> pa.Table:
-    if since is None:
-        return table
-    times = as_instants(table[arrival]).values
-    recent = pc.greater_equal(times, pa.scalar(since, INSTANT))
-    return table.filter(pc.fill_null(recent, fill_value=True))
+            yield arrived(pa.table(batch), arrival, since, until)

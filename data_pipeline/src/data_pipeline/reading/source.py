@@ -7,6 +7,9 @@ from datetime import datetime
 from typing import Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
+
+from twinserve.times import INSTANT, as_instants
 
 CHUNK_ROWS = 100_000
 
@@ -29,6 +32,22 @@ class Source(Protocol):
         """
         ...
 
-    def rows(self, columns: list[str], arrival: str, since: datetime | None) -> Iterator[pa.Table]:
-        """Chunks of `columns`, types as found, of the rows whose `arrival` is `since` or later, null or no time."""
+    def rows(
+        self, columns: list[str], arrival: str, since: datetime | None, until: datetime | None = None
+    ) -> Iterator[pa.Table]:
+        """Chunks of `columns`, types as found, of the rows whose `arrival` is `since` or later, null or no time.
+
+        With `until`: of those alone that arrived before it; what has no time arrived in no stretch of it.
+        """
         ...
+
+
+def arrived(table: pa.Table, arrival: str, since: datetime | None, until: datetime | None) -> pa.Table:
+    """The rows of `table` that `Source.rows` promises."""
+    if since is None and until is None:
+        return table
+    times = as_instants(table[arrival]).values
+    held = pa.scalar(True) if since is None else pc.greater_equal(times, pa.scalar(since, INSTANT))
+    if until is None:
+        return table.filter(pc.fill_null(held, fill_value=True))
+    return table.filter(pc.fill_null(pc.and_(held, pc.less(times, pa.scalar(until, INSTANT))), fill_value=False))
