@@ -57,6 +57,45 @@ def test_gzip_and_crlf(tmp_path: Path) -> None:
     assert read_entity_rows(file, KEYS).table["note"].to_pylist() == ["a", None]
 
 
+MOMENT = datetime(2024, 5, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        None,
+        pa.nulls(2),
+        pa.nulls(2, pa.string()),
+        pa.array([None, None], pa.date32()),
+        pa.array([None, None], pa.timestamp("ns")),
+        pa.array([None, None], pa.int64()),
+    ],
+)
+def test_rows_that_name_no_time_get_the_moment(tmp_path: Path, column: pa.Array | None) -> None:
+    columns = {"shop_id": pa.array([1, 2])} | ({} if column is None else {"event_timestamp": column})
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    rows = read_entity_rows(tmp_path / "a.parquet", KEYS, moment=MOMENT)
+    assert rows.table["event_timestamp"].to_pylist() == [MOMENT, MOMENT]
+    assert rows.table.schema.field("event_timestamp").type == INSTANT
+    assert (rows.undated, rows.notes) == (2, (f"a.parquet: 2 rows name no time; taken as of {MOMENT}",))
+    with pytest.raises(BadInput, match="event_timestamp"):
+        read_entity_rows(tmp_path / "a.parquet", KEYS)
+
+
+def test_what_is_no_time_gets_no_moment(tmp_path: Path) -> None:
+    file = write(tmp_path, "shop_id,event_timestamp\n1,\n2,soon\n")
+    with pytest.raises(BadInput, match=r"line 3: event_timestamp is 'soon'.*\(1 such rows\)"):
+        read_entity_rows(file, KEYS, moment=MOMENT)
+    pq.write_table(pa.table({"shop_id": [1, 2], "event_timestamp": [None, 17]}), tmp_path / "a.parquet")
+    with pytest.raises(BadInput, match=r"row 2: event_timestamp is '17'"):
+        read_entity_rows(tmp_path / "a.parquet", KEYS, moment=MOMENT)
+
+
+def test_rows_with_a_time_keep_it(tmp_path: Path) -> None:
+    rows = read_entity_rows(write(tmp_path, GOOD), KEYS, moment=MOMENT)
+    assert rows == read_entity_rows(write(tmp_path, GOOD), KEYS)
+
+
 def test_naive_times_are_utc_and_said(tmp_path: Path) -> None:
     rows = read_entity_rows(write(tmp_path, GOOD.replace("+00:00", "")), KEYS)
     assert rows.table["event_timestamp"].to_pylist()[0] == datetime(2021, 4, 16, 20, 29, 28, tzinfo=UTC)

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -52,8 +52,8 @@ class Batch:
         with self.world.active():
             return feature_store_init(self.world.settings, self.world.redis_url, self.world.registry, self.run)
 
-    def extract(self, source: Path) -> dict[str, Any]:
-        return data_extraction(self.world.settings, self.world.redis_url, self.run, source)
+    def extract(self, source: Path, moment: datetime | None = None) -> dict[str, Any]:
+        return data_extraction(self.world.settings, self.world.redis_url, self.run, source, moment)
 
     def predict(self) -> dict[str, Any]:
         return batch_prediction(self.run, self.world.registry.load_version)
@@ -178,6 +178,45 @@ def test_another_input_needs_another_run_key(batch: Batch, good: Path, write: Ca
     with pytest.raises(BadInput, match=r"was finished with another input.*another run key"):
         batch.extract(other)
     assert batch.bytes == content
+
+
+def test_rows_without_a_time_are_scored_as_of_the_moment_given(batch: Batch, write: Callable[..., Path]) -> None:
+    keys = [FRESH[1], STALE, NULL, UNKNOWN, FRESH[0]]
+    dated = write("driver_id,event_timestamp", *(f"{key},{NOW.isoformat()}" for key in keys), name="dated.csv")
+    bare = write("driver_id", *map(str, keys), name="bare.csv")
+    partly = write("driver_id,event_timestamp", *(f"{k},{NOW.isoformat() if k == STALE else ''}" for k in keys))
+    other = {source: Batch(batch.world, f"{batch.run.key}-{source.stem}") for source in (bare, partly)}
+    batch.all(dated)
+    for source, run in other.items():
+        run.init()
+        count = 4 if source == partly else 5
+        assert run.extract(source, NOW)["notes"] == [f"{source.name}: {count} rows name no time; taken as of {NOW}"]
+        run.predict()
+        assert run.table.equals(batch.table)
+    # an earlier moment: nothing was known of anybody
+    early = Batch(batch.world, f"{batch.run.key}-early")
+    early.init()
+    early.extract(bare, NOW - timedelta(days=10_000))
+    assert early.predict()["left_out"] == {"unknown": 5}
+
+
+def test_a_finished_run_stands_for_one_moment_where_that_matters(batch: Batch, good: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare.csv"
+    bare.write_text("driver_id\n1001\n")
+    batch.init()
+    batch.extract(bare, NOW - timedelta(days=1))
+    batch.extract(bare, NOW)  # not finished yet: may be corrected
+    batch.predict()
+    assert batch.table["event_timestamp"].to_pylist() == [NOW]
+    content = batch.bytes
+    assert batch.extract(bare, NOW)["finished_before"]
+    for moment in (NOW + timedelta(hours=1), None):
+        with pytest.raises(BadInput, match=r"was finished with another input.*another run key"):
+            batch.extract(bare, moment)
+    assert batch.bytes == content
+    own = Batch(batch.world, f"{batch.run.key}-own")
+    own.all(good)
+    assert own.extract(good, NOW + timedelta(hours=1))["finished_before"]  # its rows have times of their own
 
 
 def test_an_unfinished_run_may_have_its_input_corrected(batch: Batch, good: Path, write: Callable[..., Path]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 from twinserve.arrow_types import ARROW_TYPES
 from twinserve.errors import BadInput
 from twinserve.text_table import TextTable
-from twinserve.times import as_instants
+from twinserve.times import INSTANT, as_instants
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,21 @@ class EntityRows:
         table: the join keys typed as Feast declares them, the event time as microseconds UTC, and every other
             column of the file as it is: of its own type in Parquet, text in a text file.
         notes: what was assumed on the way, for the log and the task's result.
+        undated: how many rows named no time, and got the one that the reader was given.
     """
 
     table: pa.Table
     notes: tuple[str, ...]
+    undated: int = 0
 
 
 def read_entity_rows(
-    path: Path, join_keys: dict[str, str], *, timestamp: str = "event_timestamp", required: Sequence[str] = ()
+    path: Path,
+    join_keys: dict[str, str],
+    *,
+    timestamp: str = "event_timestamp",
+    required: Sequence[str] = (),
+    moment: datetime | None = None,
 ) -> EntityRows:
     """Read a file of entity rows.
 
@@ -42,19 +50,23 @@ def read_entity_rows(
         timestamp: the event time column: ISO 8601 text or a Parquet timestamp; without a zone it is UTC, and parts of
             a microsecond are cut off.
         required: further columns that must be there.
+        moment: the event time of rows that name none, or of all where there is no such column; without it they are
+            refused.
 
     Raises:
         BadInput: no such file, no rows, a column missing, a key or time that can't be read; names the file, the
             column and the first bad line (in a Parquet file: the row, counted from 1).
     """
     table = _read_table(path)
+    if moment and timestamp not in table.column_names:
+        table = table.append_column(timestamp, pa.nulls(table.num_rows, INSTANT))
     _require(path, table, [*join_keys, timestamp, *required])
     if table.num_rows == 0:
         raise BadInput(f"{path} has a header but no rows", fix="Give at least one row")
     for key, kind in join_keys.items():
         table = _replaced(table, key, _typed_key(path, key, table[key], kind))
-    times, notes = _instants(path, timestamp, table[timestamp])
-    return EntityRows(_replaced(table, timestamp, times), tuple(notes))
+    times, undated, notes = _instants(path, timestamp, table[timestamp], moment)
+    return EntityRows(_replaced(table, timestamp, times), tuple(notes), undated)
 
 
 def _read_table(path: Path) -> pa.Table:
@@ -113,8 +125,14 @@ def _casts(value: pa.Scalar, target: pa.DataType) -> bool:
     return True
 
 
-def _instants(path: Path, column: str, values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, list[str]]:
-    times, _, naive = as_instants(values)
+def _instants(
+    path: Path, column: str, values: pa.ChunkedArray, moment: datetime | None
+) -> tuple[pa.ChunkedArray, int, list[str]]:
+    """The times, how many of them are `moment`, and notes."""
+    times, wrong, naive = as_instants(values)
+    undated = times.null_count - int(wrong.sum()) if moment else 0
+    if undated:
+        times = pc.if_else(pa.array(wrong), times, times.fill_null(pa.scalar(moment, INSTANT)))
     if times.null_count:
         bad = int(times.is_null().to_numpy(zero_copy_only=False).argmax())
         raise BadInput(
@@ -123,7 +141,9 @@ def _instants(path: Path, column: str, values: pa.ChunkedArray) -> tuple[pa.Chun
             fix="Give ISO 8601, for example 2026-01-31T12:00:00Z",
         )
     notes = [f"{path.name}: {naive} times in {column} have no zone; taken as UTC"] if naive else []
-    return pa.chunked_array([times]), notes
+    if undated:
+        notes.append(f"{path.name}: {undated} rows name no time; taken as of {moment}")
+    return pa.chunked_array([times]), undated, notes
 
 
 def _spelled(value: pa.Scalar) -> str:

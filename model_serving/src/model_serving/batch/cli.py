@@ -9,6 +9,7 @@ import typer
 
 from model_serving.batch.run import BatchRun
 from twinserve.console import report
+from twinserve.iso_time import iso_time
 from twinserve.settings import Settings, load_settings
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, rich_markup_mode=None)
@@ -34,14 +35,15 @@ def data_extraction(
     source: Annotated[
         str, typer.Option("--input", help="CSV, TSV or Parquet; empty: the sample's batch_request.csv")
     ] = "",
+    as_of: Annotated[str, typer.Option(help="ISO 8601: the time of rows that name none; empty: refuse them")] = "",
 ) -> None:
     """Read the input and join each row's features as they stood at its moment."""
     from model_serving.batch.data_extraction import data_extraction as step
     from twinserve.embedded.redis import leased_redis
 
-    settings = load_settings()
+    settings, moment = load_settings(), iso_time("--as-of", as_of) if as_of else None
     with leased_redis(settings) as redis_url:
-        report(step(settings, redis_url, BatchRun.of(settings, run_key), _input(settings, source)))
+        report(step(settings, redis_url, BatchRun.of(settings, run_key), _input(settings, source), moment))
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from model_serving.batch import output
-from model_serving.batch.run import TIMESTAMP, BatchRun, Extraction, Pin, file_digest
+from model_serving.batch.run import TIMESTAMP, BatchRun, Extraction, Pin, digest_as_of, file_digest
 from twinserve.atomic import atomic_file
 from twinserve.contract import Contract
 from twinserve.entity_rows import EntityRows, read_entity_rows
@@ -23,8 +24,13 @@ from twinserve.settings import Settings
 logger = logging.getLogger(__name__)
 
 
-def data_extraction(settings: Settings, redis_url: str, run: BatchRun, source: Path) -> dict[str, Any]:
+def data_extraction(
+    settings: Settings, redis_url: str, run: BatchRun, source: Path, moment: datetime | None = None
+) -> dict[str, Any]:
     """Write the typed input and its features into the run's folder.
+
+    Args:
+        moment: the time of rows that name none; without it they are refused.
 
     Raises:
         BadInput: the file can't be used, or the run key has been used up by another input; names the file, the
@@ -34,12 +40,16 @@ def data_extraction(settings: Settings, redis_url: str, run: BatchRun, source: P
     """
     digest = file_digest(source)
     if finished := output.Finished.read(run.output):
-        refuse_other_input(run, finished, digest, source)
+        refuse_other_input(run, finished, digest, source, moment)
         return {"rows": finished.rows, "input": str(source), "notes": [], "finished_before": True}
     pin = run.needed_pin()
     store = open_store(settings, redis_url)
     pin.contract.check_service(describe_service(store, pin.contract.feature_service))
-    rows = read_entity_rows(source, {key.name: key.dtype for key in pin.contract.join_keys}, timestamp=TIMESTAMP)
+    rows = read_entity_rows(
+        source, {key.name: key.dtype for key in pin.contract.join_keys}, timestamp=TIMESTAMP, moment=moment
+    )
+    if moment and rows.undated:
+        digest = digest_as_of(digest, moment)
     refuse_reserved_columns(source, rows.table.column_names, pin.contract)
     for note in rows.notes:
         logger.warning("%s", note)
@@ -55,16 +65,18 @@ def data_extraction(settings: Settings, redis_url: str, run: BatchRun, source: P
     }
 
 
-def refuse_other_input(run: BatchRun, finished: output.Finished, digest: str, source: Path) -> None:
+def refuse_other_input(
+    run: BatchRun, finished: output.Finished, digest: str, source: Path, moment: datetime | None
+) -> None:
     """A run key stands for one input, for good.
 
     Raises:
-        BadInput: the run was finished with another file.
+        BadInput: the run was finished with another file, or as of another moment where that matters.
     """
     run.refuse_other_key(finished.run_key)
-    if finished.input_digest != digest:
+    if finished.input_digest not in (digest, moment and digest_as_of(digest, moment)):
         raise BadInput(
-            f"run {run.key!r} was finished with another input than {source}",
+            f"run {run.key!r} was finished with another input than {source}{f' as of {moment}' if moment else ''}",
             fix="Take another run key for this file",
         )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Self, TypeVar
 
@@ -147,6 +148,11 @@ class BatchRun:
             raise BadInput(
                 f"run key {self.key!r} names the same folder as the earlier {other!r}", fix="Take another run key"
             )
+
+
+def digest_as_of(digest: str, moment: datetime) -> str:
+    """The digest of a file whose rows take their time from `moment`: at another one they ask for other features."""
+    return hashlib.sha256(f"{digest} as of {moment.astimezone(UTC).isoformat()}".encode()).hexdigest()
 
 
 def file_digest(path: Path) -> str:
