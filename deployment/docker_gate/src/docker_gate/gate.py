@@ -26,6 +26,7 @@ LARGEST_BODY = 256 << 10
 REQUEST_SECONDS = 10.0
 PASSED_ON = {b"content-type", b"content-length", b"api-version", b"ostype", b"server"}
 LONGEST_SHOWN = 200
+LINGER_SECONDS = 1.0
 _log = logging.getLogger("docker_gate")
 
 
@@ -57,6 +58,8 @@ class Gate:
             await self._handled(caller, note)
         except (OSError, TimeoutError, h11.ProtocolError) as error:
             note.reason = f"broken off: {str(error) or type(error).__name__}"
+        except asyncio.CancelledError:  # not raised again: nobody waits for this task
+            note.reason = "broken off: the gate stops"
         finally:
             self._calls -= 1
             caller.close()
@@ -94,6 +97,8 @@ class Gate:
                 request = await caller.event()
                 if not isinstance(request, h11.Request):
                     raise ConnectionResetError("hung up without a call")
+                if any(name == b"transfer-encoding" for name, _ in request.headers):
+                    raise Refusal("a body without a length", HTTPStatus.LENGTH_REQUIRED)
                 return request, await caller.body(LARGEST_BODY)
         except TimeoutError:
             raise Refusal("the call did not arrive in time", HTTPStatus.REQUEST_TIMEOUT) from None
@@ -188,3 +193,4 @@ async def _refuse(caller: Peer, refusal: Refusal) -> None:
     await caller.send(h11.Response(status_code=refusal.status, headers=headers))
     await caller.send(h11.Data(data=body))
     await caller.send(h11.EndOfMessage())
+    await caller.linger(LINGER_SECONDS)

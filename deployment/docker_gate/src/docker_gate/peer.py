@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from http import HTTPStatus
 
 import h11
@@ -11,7 +12,7 @@ import h11
 from docker_gate.refusal import Refusal
 
 LARGEST_HEAD = 16 << 10
-PIECE = 64 << 10
+PIECE = 16 << 10
 # a reader that takes nothing for so long is cut off
 SLOWEST_WRITE_SECONDS = 60.0
 Role = type[h11.CLIENT] | type[h11.SERVER]
@@ -78,6 +79,14 @@ class Peer:
         """Wait until the other side hangs up; what it still says is dropped."""
         while await self._reader.read(PIECE):
             pass
+
+    async def linger(self, seconds: float) -> None:
+        """Hang up first, and listen a little: closing on what was not read yet would take back what was said."""
+        if self._writer.can_write_eof():
+            self._writer.write_eof()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.gone()
 
     def close(self) -> None:
         """Hang up."""

@@ -1,0 +1,199 @@
+"""Runtime `docker` against a real engine, through the real gate, in real runs of a real Airflow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from docker_world import DockerWorld, docker_world
+from one_task_dag import result, run
+
+pytestmark = pytest.mark.docker
+SECRET = "s3cret-word"
+ONCE = "first = not os.path.exists('/var/lib/twinserve/{0}'); open('/var/lib/twinserve/{0}', 'w').close()\n"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerWorld]:
+    """One for all tests."""
+    with docker_world(tmp_path_factory.mktemp("image")) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def _worker(world: DockerWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    (tmp_path / "tool").mkdir()
+    (tmp_path / "tool" / "RELEASE").write_text("1\n")
+    settings = {
+        "RUNTIME": "docker", "IMAGES": world.name, "RELEASES": str(tmp_path), "VOLUME": world.name,
+        "NETWORK": world.name, "MEMORY": "64m", "CPUS": "1",
+    }  # fmt: skip
+    for name, value in settings.items():
+        monkeypatch.setenv(f"TWINSERVE_TASK_{name}", value)
+    monkeypatch.setenv("DOCKER_HOST", world.gate.url)
+    yield
+    assert world.containers() == []
+
+
+def test_the_last_line_of_output_is_the_xcom_whatever_is_said_on_the_other_stream_after_it() -> None:
+    do = """print('working', flush=True); print(json.dumps({"rows": 3, "path": "\u00fc"}), flush=True)
+time.sleep(0.2); print('a warning at exit', file=sys.stderr)"""
+    instance = run({"--do": do})
+    assert (instance.state, result(instance)) == ("success", {"rows": 3, "path": "\u00fc"})
+
+
+@pytest.mark.parametrize("code", [65, 2, 70])
+def test_a_permanent_failure_is_not_tried_again(world: DockerWorld, code: int) -> None:
+    again = ONCE.format(f"permanent-{code}") + f"print('{{}}')\nsys.exit({code} if first else 0)"
+    assert run({"--do": again}, retries="2").state == "failed"
+
+
+@pytest.mark.parametrize("code", [75, 1, 143])
+def test_another_failure_is_tried_again(code: int) -> None:
+    again = ONCE.format(f"transient-{code}") + f"print('{{}}')\nsys.exit({code} if first else 0)"
+    instance = run({"--do": again}, retries="2")
+    assert (instance.state, result(instance)) == ("success", {})
+
+
+def test_a_command_must_end_with_one_json_object() -> None:
+    assert run({"--do": "print('done')"}, retries="0").state == "failed"
+
+
+def test_a_container_that_is_killed_is_tried_again(world: DockerWorld) -> None:
+    do = ONCE.format("killed") + "time.sleep(60 if first else 0)\nprint('{}')"
+    with meanwhile(world, lambda name: world.client.kill(name, "SIGKILL")):
+        assert run({"--do": do}, retries="1").state == "success"
+
+
+def test_out_of_memory_is_called_so(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run({"--do": "hold = [bytearray(1 << 20) for _ in range(200)]"}, retries="0").state == "failed"
+    assert "ran out of memory. Its limit is TWINSERVE_TASK_MEMORY=64m" in said(caplog, capfd)
+
+
+def test_a_command_that_takes_too_long_is_stopped(world: DockerWorld) -> None:
+    do = ONCE.format("slow") + "time.sleep(60)"
+    assert run({"--do": do}, retries="0", timeout="timedelta(seconds=3)").state == "failed"
+
+
+def test_templates_are_filled_in_and_no_shell_reads_them() -> None:
+    value = "x; touch /tmp/y $(touch /tmp/y) `touch /tmp/y` --force .env"
+    do = "print(json.dumps({'words': sys.argv[1:2] + sys.argv[3:], 'touched': os.path.exists('/tmp/y')}))"
+    instance = run({"--do": do, "--key": "{{ params.value }}", "--none": "{{ '' }}"}, {"value": value})
+    assert result(instance) == {"words": ["go", f"--key={value}"], "touched": False}
+
+
+def test_a_container_has_the_pipelines_settings_and_nothing_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TWINSERVE_REDIS_URL", f"redis://:{SECRET}@redis:6379/0")
+    monkeypatch.setenv("TWINSERVE_HOME", "/somewhere/else")
+    monkeypatch.setenv("TWINSERVE_VENV", "/somewhere/else")
+    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", SECRET)
+    do = """
+def writable(path):
+    try: open(path, 'w').close(); return True
+    except OSError: return False
+status = dict(line.split(':', 1) for line in open('/proc/self/status'))
+print(json.dumps({
+    'environment': {k: v for k, v in os.environ.items() if 'TWINSERVE' in k or 'AIRFLOW' in k},
+    'root': writable('/x'), 'temporary': writable('/tmp/x'), 'data': writable('/var/lib/twinserve/x'),
+    'user': os.getuid(), 'capabilities': int(status['CapEff'], 16), 'no_new': status['NoNewPrivs'].strip(),
+}))"""
+    assert result(run({"--do": do})) == {
+        "environment": {
+            "TWINSERVE_HOME": "/var/lib/twinserve",
+            "TWINSERVE_LOG_FORMAT": "text",
+            "TWINSERVE_REDIS_URL": f"redis://:{SECRET}@redis:6379/0",
+        },
+        "root": False, "temporary": True, "data": True, "user": 10001, "capabilities": 0, "no_new": "1",
+    }  # fmt: skip
+
+
+def test_secrets_are_in_no_command_line_and_no_log(
+    world: DockerWorld,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("TWINSERVE_SOURCE_URL", f"postgresql://me:{SECRET}@postgres/source")
+    seen: list[Any] = []
+    do = """url = os.environ['TWINSERVE_SOURCE_URL']; print('reading', url); time.sleep(3)
+print('failed', url, file=sys.stderr); sys.exit(65)"""
+    with meanwhile(world, lambda name: seen.append(world.client.inspect_container(name))):
+        assert run({"--do": do}, retries="0").state == "failed"
+    log = said(caplog, capfd)
+    assert SECRET not in str((seen[0]["Path"], seen[0]["Args"], seen[0]["Name"], seen[0]["Config"]["Labels"]))
+    assert "failed postgresql://***@postgres/source" in log
+    assert SECRET not in log
+
+
+def test_an_image_that_is_not_there_and_a_pipeline_that_was_not_deployed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "tool" / "RELEASE").write_text("no-such-tag")
+    assert run({"--do": "pass"}, retries="2").state == "failed"
+    (tmp_path / "tool" / "RELEASE").unlink()
+    assert run({"--do": "pass"}, retries="2").state == "failed"
+    log = said(caplog, capfd)
+    assert "/tool:no-such-tag on the Docker engine. Run `make build`" in log
+    assert "no release of tool in" in log
+
+
+def test_what_the_gate_refuses_is_not_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TWINSERVE_TASK_MEMORY", "4g")
+    assert run({"--do": "pass"}, retries="2").state == "failed"
+    assert "docker-gate: HostConfig.Memory=4294967296" in said(caplog, capfd)
+
+
+def test_an_engine_that_is_away_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
+    assert run({"--do": "pass"}, retries="0").state == "failed"
+    assert "no Docker engine answers at tcp://127.0.0.1:9" in said(caplog, capfd)
+
+
+def test_a_gate_that_restarts_in_mid_run_costs_one_try(world: DockerWorld) -> None:
+    def restart(_: str) -> None:
+        world.gate.stop()
+        world.gate.start()
+
+    do = ONCE.format("gate") + "time.sleep(60 if first else 0)\nprint('{}')"
+    with meanwhile(world, restart):
+        assert run({"--do": do}, retries="1").state == "success"
+
+
+class meanwhile:  # noqa: N801 - reads as a statement
+    """Does something to the container of the test as soon as it runs, while the block waits for its end."""
+
+    def __init__(self, world: DockerWorld, act: Callable[[str], object]) -> None:
+        self._world, self._act = world, act
+        self._thread = Thread(target=self._watch)
+        self._acted = False
+
+    def _watch(self) -> None:
+        for _ in range(600):
+            running = [found for found in self._world.containers() if found["State"] == "running"]
+            if running:
+                time.sleep(1)  # it has said its first words by then
+                self._act(str(running[0]["Id"]))
+                self._acted = True
+                return
+            time.sleep(0.05)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join()
+        assert self._acted
+
+
+def said(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> str:
+    """Everything that was logged."""
+    captured = capfd.readouterr()
+    return caplog.text + captured.out + captured.err
