@@ -10,8 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import Asset, BaseOperator
+
+from failure_notice import task_failed, task_succeeded
+from feature_assets import Announcement
 
 RUNTIME_SETTING = "TWINSERVE_TASK_RUNTIME"
 RETRY_SETTING = "TWINSERVE_TASK_RETRY_SECONDS"
@@ -41,6 +45,7 @@ def pipeline_task(
     timeout: timedelta = timedelta(hours=1),
     retries: int = 2,
     retry_delay: timedelta | None = None,
+    updates: Asset | None = None,
 ) -> BaseOperator:
     """A task that runs one command of one pipeline's console script.
 
@@ -53,6 +58,8 @@ def pipeline_task(
         retries: how often a failure that may pass (exit code 75, a kill) is tried again; a permanent one never is.
         retry_delay: pause before the first retry, without it `TWINSERVE_TASK_RETRY_SECONDS` or 30 seconds; doubled for
             each further one.
+        updates: the asset that the command updates; who waits for it is started if the result's `updated` counts
+            anything.
 
     Raises:
         ValueError: `TWINSERVE_TASK_RUNTIME` names a runtime that does not exist, or `TWINSERVE_TASK_RETRY_SECONDS` is
@@ -66,7 +73,17 @@ def pipeline_task(
         retries=retries,
         retry_delay=_retry_delay() if retry_delay is None else retry_delay,
         retry_exponential_backoff=True,
+        on_failure_callback=task_failed,
+        on_success_callback=task_succeeded,
+        **_announcing(updates),
     )
+
+
+def _announcing(asset: Asset | None) -> dict[str, Any]:
+    if asset is None:
+        return {}
+    announcement = Announcement(asset)
+    return {"outlets": [announcement.outlet], "post_execute": announcement}
 
 
 def _runtime() -> type[BaseOperator]:
