@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 from docker_platform import ROOT, DockerPlatform, platform_environment
 from platform_under_test import Platform
-from two_runtimes import TASKS, Both, run_dag
+from two_runtimes import KEEP, TASKS, Both, run_dag
 
 WORLD = ("--drivers=200", "--days=20", "--orders=3000", "--seed=7")
-KEEP = "KEEP_PLATFORM"  # set to 1, the platform stays up after the tests, and is used again by the next ones
 
 
 @pytest.fixture(scope="session")

@@ -76,6 +76,11 @@ class AirflowApi:
         body = {"dag_run_id": run_id, "logical_date": None, "conf": params}
         self._call("POST", f"/dags/{dag_id}/dagRuns", json=body)
 
+    def has_run(self, dag_id: str, run_id: str) -> bool:
+        """Whether there is a run of that id, over or not."""
+        found = self._call("GET", f"/dags/{dag_id}/dagRuns", params={"run_id_pattern": run_id})
+        return any(run["dag_run_id"] == run_id for run in found["dag_runs"])
+
     def last_run(self, dag_id: str) -> str:
         """Id of the run that was started last."""
         found = self._call("GET", f"/dags/{dag_id}/dagRuns", params={"order_by": "-run_after", "limit": 1})
