@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -76,6 +77,14 @@ def test_a_bad_setting_is_one_line() -> None:
     done = run("good", TWINSERVE_ONLINE_PORT="x")
     assert done.returncode == ExitCode.PERMANENT
     assert "TWINSERVE_ONLINE_PORT" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_home_that_can_not_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = run("good", TWINSERVE_HOME=str(tmp_path / "file" / "home"))
+    assert done.returncode == ExitCode.PERMANENT
+    assert "TWINSERVE_HOME" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
+
+from twinserve.errors import PermanentError, TransientError
 
 TELEMETRY_OFF = {
     "DO_NOT_TRACK": "1",
@@ -28,6 +31,15 @@ def containing_environment(home: Path) -> dict[str, str]:
 
     Libraries read them when they are imported. Makes the folder for temporary files, without which Python would
     take another.
+
+    Raises:
+        PermanentError: `home` is no folder that we may write to.
+        TransientError: its disk is full.
     """
-    (home / FOLDERS["TMPDIR"]).mkdir(parents=True, exist_ok=True)
+    try:
+        (home / FOLDERS["TMPDIR"]).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        kind, fix = (TransientError, "Make room") if full else (PermanentError, "Set TWINSERVE_HOME to another folder")
+        raise kind(f"can't write to {home}: {error.strerror}", fix=fix) from None
     return {**TELEMETRY_OFF, **{name: str(home / folder) for name, folder in FOLDERS.items()}}
