@@ -29,7 +29,7 @@ unexport VIRTUAL_ENV
 
 BIN := .venv/bin
 AIRFLOW_BIN := deployment/airflow/.venv/bin
-DAG_CODE := deployment/airflow/plugins data_pipeline/dags training_pipeline/dags model_serving/dags tests/dags
+DAG_CODE := deployment/airflow/plugins deployment/airflow/airflow_health.py data_pipeline/dags training_pipeline/dags model_serving/dags tests/dags
 LOCKED := uv.lock pyproject.toml $(wildcard */pyproject.toml) deployment/local/pyproject.toml deployment/docker_gate/pyproject.toml
 # .env, if there is one, is read by uv: what the environment already holds wins over it
 RUN = $(if $(wildcard .env),TMPDIR=$(HERE)/.uv/tmp $(UV) run --no-sync --quiet --env-file .env --) $(BIN)/
@@ -96,6 +96,7 @@ format: setup ## Let ruff put the code in order
 # --------------------------------------------------------------------- images
 
 ALL_IMAGES := data_pipeline training_pipeline model_serving airflow mlflow docker_gate gateway notebook
+# besides these, jenkins: only the profile ci runs it, and its base and plug-ins are large
 IMAGES ?= $(ALL_IMAGES)
 # of the environment, or .env, or a default; a release is named after its commit
 env_file = $(shell sed -n 's/^$(1)=//p' .env 2>/dev/null | tail -n 1)
@@ -111,7 +112,7 @@ build: $(addprefix build-image-,$(IMAGES)) ## All images; IMAGES="model_serving"
 
 .PHONY: $(addprefix build-image-,$(IMAGES))
 $(addprefix build-image-,$(IMAGES)): build-image-%: docker-there
-	@$(if $(call dockerfile,$*),,echo 'No image $*: there are $(ALL_IMAGES)' >&2; exit 2)
+	@$(if $(call dockerfile,$*),,echo 'No image $*: there are $(ALL_IMAGES) jenkins' >&2; exit 2)
 	@docker buildx build --load --file $(call dockerfile,$*) --tag $(call image,$*) \
 		--build-arg VERSION=$(TAG) --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) .
 

@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
         return 0
     try:
         found = health(os.environ.get("AIRFLOW__CORE__EXECUTION_API_SERVER_URL", "http://127.0.0.1:8080"))
-    except OSError as error:  # refused, too slow, or an answer of 400 and more
+    except (OSError, ValueError) as error:  # refused, too slow, an answer of 400 and more, or none in JSON
         sys.stderr.write(f"no answer from Airflow's API: {error}\n")
         return 1
     status = (found.get(component) or {}).get("status")
@@ -48,7 +48,8 @@ def component_of(command_line: bytes) -> str | None:
 
 def health(api: str) -> dict[str, Any]:
     """What the API says, by component; `api` is any address on its server."""
-    with urllib.request.urlopen(urljoin(api, "/api/v2/monitor/health"), timeout=TIMEOUT_SECONDS) as answer:
+    url = urljoin(api, "/api/v2/monitor/health")
+    with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310 - Airflow's own setting
         return cast("dict[str, Any]", json.load(answer))
 
 
