@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import docker
 import pytest
+from airflow.sdk.exceptions import AirflowException
+from container_settings import ContainerSettings
+from docker.errors import APIError
+from docker_command import limits
 from docker_world import DockerWorld, docker_world
 from one_task_dag import result, run
+from task_container import TASK_LABEL, TaskContainer
 
 pytestmark = pytest.mark.docker
 SECRET = "s3cret-word"
@@ -59,14 +68,20 @@ def test_another_failure_is_tried_again(code: int) -> None:
     assert (instance.state, result(instance)) == ("success", {})
 
 
-def test_a_command_must_end_with_one_json_object() -> None:
+def test_a_command_must_end_with_one_json_object(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert run({"--do": "print('done')"}, retries="0").state == "failed"
+    assert "tool go exited with 0 but did not end with one JSON object: 'done'" in said(caplog, capfd)
 
 
-def test_a_container_that_is_killed_is_tried_again(world: DockerWorld) -> None:
+def test_a_container_that_is_killed_is_tried_again(
+    world: DockerWorld, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
     do = ONCE.format("killed") + "time.sleep(60 if first else 0)\nprint('{}')"
     with meanwhile(world, lambda name: world.client.kill(name, "SIGKILL")):
         assert run({"--do": do}, retries="1").state == "success"
+    assert "tool go was ended by signal 9" in said(caplog, capfd)
 
 
 def test_out_of_memory_is_called_so(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
@@ -74,9 +89,13 @@ def test_out_of_memory_is_called_so(caplog: pytest.LogCaptureFixture, capfd: pyt
     assert "ran out of memory. Its limit is TWINSERVE_TASK_MEMORY=64m" in said(caplog, capfd)
 
 
-def test_a_command_that_takes_too_long_is_stopped(world: DockerWorld) -> None:
-    do = ONCE.format("slow") + "time.sleep(60)"
-    assert run({"--do": do}, retries="0", timeout="timedelta(seconds=3)").state == "failed"
+def test_a_command_that_takes_too_long_is_told_to_stop(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    do = """signal.signal(signal.SIGTERM, lambda *_: sys.exit(print('told to stop', flush=True)))
+print('at work', flush=True); time.sleep(60)"""
+    assert run({"--do": do}, retries="0", timeout="timedelta(seconds=4)").state == "failed"
+    assert "at work" in said(caplog, capfd)
 
 
 def test_templates_are_filled_in_and_no_shell_reads_them() -> None:
@@ -149,12 +168,12 @@ def test_what_the_gate_refuses_is_not_tried_again(
     assert "docker-gate: HostConfig.Memory=4294967296" in said(caplog, capfd)
 
 
-def test_an_engine_that_is_away_is_waited_for(
+def test_an_engine_that_is_away_is_asked_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
-    assert run({"--do": "pass"}, retries="0").state == "failed"
-    assert "no Docker engine answers at tcp://127.0.0.1:9" in said(caplog, capfd)
+    assert run({"--do": "pass"}, retries="1").state == "failed"
+    assert said(caplog, capfd).count("AirflowException: no Docker engine answers at tcp://127.0.0.1:9") >= 2
 
 
 def test_a_gate_that_restarts_in_mid_run_costs_one_try(world: DockerWorld) -> None:
@@ -165,6 +184,96 @@ def test_a_gate_that_restarts_in_mid_run_costs_one_try(world: DockerWorld) -> No
     do = ONCE.format("gate") + "time.sleep(60 if first else 0)\nprint('{}')"
     with meanwhile(world, restart):
         assert run({"--do": do}, retries="1").state == "success"
+
+
+def arguments(world: DockerWorld, do: str, **labels: str) -> dict[str, Any]:
+    """What `create_container` takes."""
+    labels = {TASK_LABEL: "dag.task"} | {f"io.twinserve.{name}": value for name, value in labels.items()}
+    return {"image": f"{world.name}/tool:1", "command": ["tool", f"--do={do}"], "labels": labels}
+
+
+def container(world: DockerWorld, name: str = "task-x") -> TaskContainer:
+    """A container that is reached through the gate."""
+
+    def connect() -> docker.APIClient:
+        return docker.APIClient(base_url=world.gate.url, version="auto")
+
+    return TaskContainer(connect, name, lambda *_: None)
+
+
+def allowed() -> dict[str, Any]:
+    """What `create_host_config` takes, from the worker's environment."""
+    return limits(ContainerSettings.of(os.environ))
+
+
+def aside(task: TaskContainer, made: dict[str, Any]) -> Thread:
+    """Runs it in a thread of its own; somebody else ends it."""
+
+    def follow() -> None:
+        with suppress(APIError, AirflowException):
+            task.run(made, allowed())
+
+    return Thread(target=follow)
+
+
+def test_what_an_earlier_try_left_running_is_stopped_first(world: DockerWorld) -> None:
+    beat = """
+while True:
+    open('/var/lib/twinserve/beat', 'a').write('x'); time.sleep(0.05)"""
+    first, second = container(world), container(world)
+    left = aside(first, arguments(world, beat))
+    with meanwhile(world, lambda _: None):
+        left.start()
+    do = """size = lambda: os.path.getsize('/var/lib/twinserve/beat')
+before = size(); time.sleep(0.5); print(json.dumps({'before': before, 'after': size()}))"""
+    assert second.run(arguments(world, do), allowed()) == 0
+    second.stop()
+    left.join()
+    sizes = json.loads(second.last_output)
+    assert sizes["before"] == sizes["after"] > 0
+
+
+def test_a_container_whose_time_is_up_is_removed_by_whoever_comes_next(world: DockerWorld) -> None:
+    for name, until in ("task-overdue", "1"), ("task-in-time", "99999999999"), ("task-without-limit", "x"):
+        made = arguments(world, "time.sleep(600)", until=until)
+        world.client.create_container(
+            name=name, host_config=world.client.create_host_config(network_mode=world.name), **made
+        )
+    world.client.start("task-overdue")
+    following = container(world)
+    assert following.run(arguments(world, "print('{}')"), allowed()) == 0
+    following.stop()
+    left = {str(found["Names"]) for found in world.containers()}
+    for name in ("task-in-time", "task-without-limit"):
+        world.client.remove_container(name)
+    assert left == {"['/task-in-time']", "['/task-without-limit']"}
+
+
+def test_a_command_that_does_not_listen_is_killed(world: DockerWorld) -> None:
+    deaf = container(world)
+    do = "signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+    running = aside(deaf, arguments(world, do))
+    with meanwhile(world, lambda _: deaf.stop()):
+        running.start()
+    running.join(timeout=20)
+    assert not running.is_alive()
+    assert deaf.last_output == "deaf"
+
+
+def test_stopping_what_is_gone_or_never_began_does_nothing(world: DockerWorld) -> None:
+    container(world).stop()
+
+
+def test_a_removal_waits_for_a_gate_that_is_away(world: DockerWorld) -> None:
+    ended = container(world)
+    assert ended.run(arguments(world, "print('{}')"), allowed()) == 0
+    world.gate.stop()
+    stopping = Thread(target=ended.stop)
+    stopping.start()
+    time.sleep(0.5)
+    world.gate.start()
+    stopping.join(timeout=20)
+    assert not stopping.is_alive()
 
 
 class meanwhile:  # noqa: N801 - reads as a statement

@@ -38,6 +38,7 @@ class TaskContainer:
         self.last_output = ""
         self.last_error = ""
         self.out_of_memory = False
+        self._begun = False
 
     def run(self, arguments: Mapping[str, Any], limits: Mapping[str, Any]) -> int:
         """Run it to its end; gives the exit code.
@@ -53,6 +54,7 @@ class TaskContainer:
         remove_what_is_overdue(client)
         self._remove_of_earlier_try(client)
         config = client.create_host_config(**limits)
+        self._begun = True
         client.create_container(name=self._name, host_config=config, **arguments)
         # attached before it starts: not a line is missed
         output = client.attach(self._name, stdout=True, stderr=True, stream=True, demux=True)
@@ -92,13 +94,16 @@ class TaskContainer:
     def stop(self) -> None:
         """SIGTERM, SIGKILL after a grace, and remove it; an engine that is not there just now is waited for shortly."""
         deadline = time.monotonic() + REMOVAL_SECONDS
-        while True:
-            try:
-                return stop_and_remove(self._connect(), self._name)
-            except (AirflowException, DockerException, RequestException) as error:
-                if time.monotonic() > deadline:
-                    return self._tell("Container %s may be left; the next try removes it: %s", self._name, error)
-                time.sleep(0.5)
+        while self._begun and not self._removed() and time.monotonic() < deadline:
+            time.sleep(1)
+
+    def _removed(self) -> bool:
+        try:
+            stop_and_remove(self._connect(), self._name)
+        except (AirflowException, DockerException, RequestException) as error:
+            self._tell("Could not remove container %s, which the next try does: %s", self._name, error)
+            return False
+        return True
 
 
 def stop_and_remove(client: APIClient, name: str) -> None:

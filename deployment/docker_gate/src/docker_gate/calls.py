@@ -43,9 +43,9 @@ class Kind:
 
 
 ATTACH = {"logs": FLAG, "stdout": FLAG, "stderr": FLAG, "stream": FLAG}
-CREATE, LIST = "create", "list"
+CREATE, LIST, PING = "create", "list", "ping"
 KINDS = (
-    Kind("ping", "GET|HEAD", f"({VERSION})?/_ping", {}),
+    Kind(PING, "GET|HEAD", f"({VERSION})?/_ping", {}),
     Kind("version", "GET", f"({VERSION})?/version", {}),
     Kind(LIST, "GET", f"{VERSION}/containers/json", {"all": FLAG}, silent=("filters", "limit", "size", "trunc_cmd")),
     # a prefix of its own: a container's name is a name in the network, and must not pass for a server's
@@ -80,7 +80,7 @@ class Call:
     def target(self, container_id: str) -> str:
         """What to ask the engine for, by the container's id and not by what the caller called it."""
         path = {
-            "ping": "/_ping", "version": "/version", LIST: "/containers/json", CREATE: "/containers/create",
+            PING: "/_ping", "version": "/version", LIST: "/containers/json", CREATE: "/containers/create",
             "inspect": f"/containers/{container_id}/json", "remove": f"/containers/{container_id}",
         }.get(self.kind.name, f"/containers/{container_id}/{self.kind.name}")  # fmt: skip
         return f"{self.version}{path}" + (f"?{urlencode(self.parameters)}" if self.parameters else "")

@@ -13,7 +13,7 @@ from typing import Any
 
 import h11
 
-from docker_gate.calls import CREATE, LIST, Call, recognised
+from docker_gate.calls import CREATE, LIST, PING, Call, recognised
 from docker_gate.container_body import TASK_LABEL, checked
 from docker_gate.engine import Engine, Head
 from docker_gate.peer import Peer
@@ -78,6 +78,7 @@ class Gate:
         request, body = await self._request(caller)
         note.call = f"{request.method.decode()} {request.target.decode()[:LONGEST_SHOWN]}"
         call = recognised(request.method.decode(), request.target.decode())
+        note.level = logging.DEBUG if call.kind.name == PING else logging.INFO
         if call.kind.name == CREATE:
             body = self._container(body, note)
         elif body:
@@ -127,17 +128,18 @@ class Gate:
 
 
 class _Note:
-    """What the log says of one call; nothing of what a body holds but its image and its task."""
+    """What the log says of one call, of a health check at level DEBUG only; of a body no more than image and task."""
 
     def __init__(self, caller: Any) -> None:
         self.caller = caller[0] if caller else "?"
         self.call, self.detail, self.reason, self.status = "no call", "", "", 0
+        self.level = logging.INFO
         self._began = time.monotonic()
 
     def write(self) -> None:
         taken = time.monotonic() - self._began
         shown = f"{self.caller} {self.call}{self.detail} -> {self.status or '-'} {self.reason}".rstrip()
-        _log.log(logging.WARNING if self.reason else logging.INFO, "%s (%.3f s)", shown, taken)
+        _log.log(logging.WARNING if self.reason else self.level, "%s (%.3f s)", shown, taken)
 
 
 def _notice_dead_callers(writer: asyncio.StreamWriter) -> None:
