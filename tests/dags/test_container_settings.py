@@ -41,6 +41,12 @@ def test_processors_are_a_number_above_zero(text: str) -> None:
         ContainerSettings.of({"TWINSERVE_TASK_CPUS": text})
 
 
+@pytest.mark.parametrize("text", ["0", "-1", "2x", "1.5g", "g", "2 g"])
+def test_memory_is_an_amount(text: str) -> None:
+    with pytest.raises(AirflowFailException, match="TWINSERVE_TASK_MEMORY"):
+        ContainerSettings.of({"TWINSERVE_TASK_MEMORY": text})
+
+
 def test_limits_are_the_settings() -> None:
     set_so = limits(ContainerSettings.of({"TWINSERVE_TASK_MEMORY": "512m", "TWINSERVE_TASK_CPUS": "1.5"}))
     assert (set_so["mem_limit"], set_so["memswap_limit"], set_so["nano_cpus"]) == ("512m", "512m", 1_500_000_000)

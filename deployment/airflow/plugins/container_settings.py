@@ -42,14 +42,14 @@ class ContainerSettings:
         """Read them.
 
         Raises:
-            AirflowFailException: `TWINSERVE_TASK_CPUS` is not a number above zero.
+            AirflowFailException: `TWINSERVE_TASK_MEMORY` or `TWINSERVE_TASK_CPUS` is not an amount above zero.
         """
         return cls(
             images=_setting(environ, "IMAGES", "local/twinserve").rstrip("/"),
             releases=Path(_setting(environ, "RELEASES", "/opt/airflow/dags")),
             volume=_setting(environ, "VOLUME", "twinserve_data"),
             network=_setting(environ, "NETWORK", "twinserve_backend"),
-            memory=_setting(environ, "MEMORY", "2g"),
+            memory=_memory(_setting(environ, "MEMORY", "2g")),
             cpus=_processors(_setting(environ, "CPUS", "1.0")),
         )
 
@@ -90,3 +90,9 @@ def _processors(text: str) -> float:
     if not re.fullmatch(r"\d{1,4}(\.\d+)?", text) or not float(text):
         raise AirflowFailException(f"{OF_TASKS}CPUS={text!r} is not a number of processors, such as 1.5")
     return float(text)
+
+
+def _memory(text: str) -> str:
+    if not re.fullmatch(r"[1-9]\d{0,12}[bkmgBKMG]?", text):
+        raise AirflowFailException(f"{OF_TASKS}MEMORY={text!r} is not an amount of memory, such as 2g")
+    return text
