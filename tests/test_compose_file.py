@@ -74,7 +74,7 @@ def test_ports_are_for_this_machine_only() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert ports
     assert all(re.fullmatch(r"\$\{BIND_ADDRESS:-127\.0\.0\.1\}:\$\{[A-Z_]+:-\d+\}:\d+", port) for port in ports)
-    stores = ("postgres", "redis", "docker-gate", "online")
+    stores = ("postgres", "redis", "docker-gate", "online", "kafka", "elasticsearch", "node-exporter")
     assert not any(SERVICES[name].get("ports") for name in stores)
 
 
