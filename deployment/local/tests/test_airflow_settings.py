@@ -19,6 +19,13 @@ def test_it_listens_on_this_machine_only() -> None:
     assert seen["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://127.0.0.1:8123/execution/"
 
 
+def test_dags_wait_until_they_are_switched_on_and_the_demo_runs_them_itself() -> None:
+    name = "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE"
+    by_default, told = (airflow_environment(HOME, CHECKOUT, 1, scheduled=scheduled) for scheduled in (True, False))
+    assert by_default["AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION"] == "True"
+    assert (by_default[name], told[name]) == ("True", "False")
+
+
 def test_a_bundle_for_the_dags_of_each_pipeline() -> None:
     bundles = json.loads(airflow_environment(HOME, CHECKOUT, 1)["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"])
     assert {bundle["name"]: bundle["kwargs"]["path"] for bundle in bundles} == {

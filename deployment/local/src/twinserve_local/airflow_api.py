@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
-from twinserve.errors import PermanentError, TransientError
+from twinserve.errors import PermanentError, TransientError, TwinserveError
 from twinserve_local.airflow_server import Airflow
 
 FINISHED = {"success", "failed"}
@@ -59,17 +59,21 @@ class AirflowApi:
             time.sleep(PAUSE_SECONDS)
         raise PermanentError(f"Airflow found no DAG {dag_id} in {PARSE_SECONDS:.0f} s", fix="See /api/v2/dags")
 
+    def pause(self, dag_id: str) -> None:
+        """Let no run of a DAG begin."""
+        self._call("PATCH", f"/dags/{dag_id}", json={"is_paused": True})
+
     @contextmanager
-    def unpaused(self, dag_id: str) -> Iterator[None]:
-        """Let a DAG run meanwhile; afterwards neither its schedule nor an asset starts it."""
-        self._pause(dag_id, paused=False)
+    def switched_on(self, dag_id: str) -> Iterator[None]:
+        """Let runs of a DAG begin inside the block only."""
+        self._call("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
         try:
             yield
-        finally:
-            self._pause(dag_id, paused=True)
-
-    def _pause(self, dag_id: str, *, paused: bool) -> None:
-        self._call("PATCH", f"/dags/{dag_id}", json={"is_paused": paused})
+        except BaseException:
+            with suppress(TwinserveError):  # Airflow may be what has failed
+                self.pause(dag_id)
+            raise
+        self.pause(dag_id)
 
     def trigger(self, dag_id: str, run_id: str, params: dict[str, Any]) -> None:
         """Start a run."""

@@ -47,7 +47,7 @@ class Airflow:
 
 @contextmanager
 def running_airflow(
-    settings: Settings, checkout: Checkout, port: int, parts: Sequence[str] = ESSENTIAL
+    settings: Settings, checkout: Checkout, port: int, parts: Sequence[str] = ESSENTIAL, *, scheduled: bool = True
 ) -> Iterator[tuple[Airflow, list[Session]]]:
     """Airflow on `port`, ready for work inside the block, gone after it.
 
@@ -56,6 +56,7 @@ def running_airflow(
         checkout: where its environment, DAGs and plug-ins are.
         port: on 127.0.0.1.
         parts: the components to start, of `COMPONENTS`.
+        scheduled: whether DAGs that are switched on run by their schedules, or only when they are told to.
 
     Raises:
         BadInput: the port is taken, or another Airflow runs in the same home.
@@ -66,7 +67,7 @@ def running_airflow(
         stop_airflow(home)  # what a run that was ended by SIGKILL has left
         if not is_free(port):
             raise BadInput(f"port {port} on {HOST} is in use", fix="Stop what uses it, or pass --port")
-        environment = _environment(settings, checkout, port)
+        environment = _environment(settings, checkout, port, scheduled=scheduled)
         password = _password(home)
         sessions: list[Session] = []
         try:
@@ -120,9 +121,9 @@ def stopped_early(session: Session, home: Path) -> TransientError:
     return TransientError(f"Airflow's {session.name} stopped: {last_line(log)}", fix=f"Look into {log}")
 
 
-def _environment(settings: Settings, checkout: Checkout, port: int) -> dict[str, str]:
+def _environment(settings: Settings, checkout: Checkout, port: int, *, scheduled: bool) -> dict[str, str]:
     home = settings.home
-    airflow = airflow_environment(home / "airflow", checkout, port)
+    airflow = airflow_environment(home / "airflow", checkout, port, scheduled=scheduled)
     return child_environment(settings, **contained_environment(home), **airflow)
 
 

@@ -10,13 +10,14 @@ from twinserve_local.checkout import Checkout
 USER = "admin"
 
 
-def airflow_environment(home: Path, checkout: Checkout, port: int) -> dict[str, str]:
+def airflow_environment(home: Path, checkout: Checkout, port: int, *, scheduled: bool = True) -> dict[str, str]:
     """All that Airflow must know: SQLite, local executor, one login, our DAG folders, one port on 127.0.0.1.
 
     Args:
         home: AIRFLOW_HOME.
         checkout: where DAGs and plug-ins are.
         port: of the API server and its pages.
+        scheduled: whether DAGs that are switched on run by their schedules, or only when they are told to.
     """
     sections = {
         "core": _core(home, checkout, port),
@@ -24,7 +25,7 @@ def airflow_environment(home: Path, checkout: Checkout, port: int) -> dict[str, 
         "logging": {"base_log_folder": str(home / "logs"), "logging_level": "INFO"},
         "api": {"host": "127.0.0.1", "port": str(port), "base_url": f"http://127.0.0.1:{port}", "workers": "1"},
         "dag_processor": _dag_processor(home, checkout),
-        "scheduler": _scheduler(),
+        "scheduler": _scheduler(scheduled=scheduled),
     }
     variables = {
         f"AIRFLOW__{section.upper()}__{key.upper()}": value
@@ -41,7 +42,7 @@ def _core(home: Path, checkout: Checkout, port: int) -> dict[str, str]:
         "parallelism": "4",
         "dags_folder": str(home / "dags"),  # not used, but Airflow expects one
         "plugins_folder": str(checkout.plugins),
-        "dags_are_paused_at_creation": "False",
+        "dags_are_paused_at_creation": "True",
         "auth_manager": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
         "simple_auth_manager_users": f"{USER}:admin",
         "simple_auth_manager_passwords_file": str(password_file(home)),
@@ -68,12 +69,13 @@ def _dag_processor(home: Path, checkout: Checkout) -> dict[str, str]:
     }
 
 
-def _scheduler() -> dict[str, str]:
+def _scheduler(*, scheduled: bool) -> dict[str, str]:
     # a task ends, and the next one waits for the scheduler's next turn: 14 tasks feel every second of it
     return {
         "scheduler_idle_sleep_time": "0.2",
         "scheduler_heartbeat_sec": "2",
         "enable_health_check": "False",
+        "use_job_schedule": str(scheduled),
     }
 
 

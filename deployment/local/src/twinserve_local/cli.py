@@ -47,7 +47,8 @@ def airflow(*, port: Annotated[int, Port] = 8080) -> None:
         leased_redis(settings),
         running_airflow(settings, find_checkout(), port, tuple(COMPONENTS)) as (server, sessions),
     ):
-        typer.echo(f"Airflow is at {server.url}\nuser {server.user}, password {server.password}\nCtrl-C stops it")
+        typer.echo(f"Airflow is at {server.url}\nuser {server.user}, password {server.password}")
+        typer.echo("DAGs are paused until you switch them on; then they run by their schedules\nCtrl-C stops it")
         while not (stopped := first_stopped(sessions)):
             time.sleep(1)
         raise stopped_early(stopped, server.home)

@@ -14,7 +14,7 @@ Results = dict[str, dict[str, Any]]
 
 
 def run_dag(api: AirflowApi, dag_id: str, check: Callable[[], None], tell: Callable[[str], None]) -> Results:
-    """Run a DAG and wait for its end.
+    """Run a DAG, switched on for this run alone, and wait for its end.
 
     Args:
         api: of a running Airflow.
@@ -28,13 +28,13 @@ def run_dag(api: AirflowApi, dag_id: str, check: Callable[[], None], tell: Calla
     Raises:
         PermanentError: a task failed; the message names it.
     """
-    api.await_dag(dag_id)
     for left in api.unfinished(dag_id):  # by an earlier demo that was interrupted: it would run first
         api.give_up(dag_id, left)
     run_id = f"demo-{time.time_ns() // 1_000_000}"
-    api.trigger(dag_id, run_id, {})
-    watch = _Watch(check, tell)
-    if api.await_run(dag_id, run_id, watch) != "success":
+    with api.switched_on(dag_id):
+        api.trigger(dag_id, run_id, {})
+        state = api.await_run(dag_id, run_id, _Watch(check, tell))
+    if state != "success":
         raise _failure(api, dag_id, run_id, tell)
     return {task.task_id: api.result(dag_id, run_id, task.task_id) for task in api.tasks(dag_id, run_id)}
 

@@ -97,7 +97,8 @@ def run_dags(settings: Settings, checkout: Checkout, outcome: Outcome, tell: Tel
     """
     began = time.monotonic()
     tell("Airflow starts")
-    with running_airflow(settings, checkout, free_port()) as (airflow, sessions):
+    # DAGs start one another when features are updated: here one is run after the other, and each once
+    with running_airflow(settings, checkout, free_port(), scheduled=False) as (airflow, sessions):
         outcome.seconds["Airflow's start"] = round(time.monotonic() - began, 1)
 
         def check() -> None:
@@ -105,6 +106,9 @@ def run_dags(settings: Settings, checkout: Checkout, outcome: Outcome, tell: Tel
                 raise stopped_early(stopped, airflow.home)
 
         with airflow_api(airflow) as api:
+            for dag_id in DAGS:
+                api.await_dag(dag_id)
+                api.pause(dag_id)
             for dag_id in DAGS:
                 with outcome.stage(dag_id, tell):
                     outcome.tasks[dag_id] = run_dag(api, dag_id, check, tell)
