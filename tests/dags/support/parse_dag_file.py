@@ -34,7 +34,7 @@ def main() -> None:
     began = time.perf_counter()
     runpy.run_path(file)
     seconds = time.perf_counter() - began
-    print(json.dumps({"seconds": seconds, "docker": "docker" in sys.modules}))
+    sys.stdout.write(json.dumps({"seconds": seconds, "docker": "docker" in sys.modules}) + "\n")
 
 
 if __name__ == "__main__":
