@@ -105,7 +105,7 @@ def test_every_container_killed_once_comes_to_what_the_laptop_comes_to(
 
 def test_a_scheduler_that_restarts_in_mid_run_finishes_the_run(stack: DockerPlatform, first: Both) -> None:
     dag_id, run_id = "training_pipeline", "restarted"
-    with stack.api() as api, api.unpaused(dag_id):
+    with stack.api() as api, api.switched_on(dag_id):
         api.trigger(dag_id, run_id, {})
         until("a task's container", lambda: stack.task_container(dag_id, "data_extraction_task"))
         stack.compose.run("kill", "--signal", "SIGKILL", "airflow-scheduler", capture=True)

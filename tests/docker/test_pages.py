@@ -50,14 +50,13 @@ def test_a_batch_is_triggered_with_a_parameter_and_turns_green(
     page.get_by_role("button", name="Trigger").first.click()
     dialog = page.get_by_role("dialog")
     dialog.locator("[name='element_run_key']").fill(RUN_KEY)
-    unpause = dialog.get_by_text("Unpause")
-    if unpause.count():
-        unpause.first.click()
+    expect(dialog.get_by_text("Unpause batch_serving_pipeline on trigger")).to_be_visible()  # it is ticked
     page.screenshot(path=pictures / "airflow-trigger.png")
     dialog.get_by_role("button", name="Trigger").last.click()
     with stack.api() as api:
         run_id = api.last_run("batch_serving_pipeline")
         assert api.await_run("batch_serving_pipeline", run_id, lambda _: None) == "success"
+        api.pause("batch_serving_pipeline")
         scored = api.result("batch_serving_pipeline", run_id, "batch_prediction_task")
     page.goto(f"{stack.airflow}/dags/batch_serving_pipeline/runs/{run_id}")
     expect(page.get_by_text("Success").first).to_be_visible(timeout=RUN_SECONDS * 1000)

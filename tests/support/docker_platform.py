@@ -139,6 +139,8 @@ def platform_environment(tag: str, project: str = "twinserve-test") -> dict[str,
         # a retry need not be waited for as long as on a busy platform
         "TWINSERVE_TASK_RETRY_SECONDS": "1",
         "AIRFLOW_TASK_HEARTBEAT_TIMEOUT": "15",
+        # a DAG that is switched on would first catch up with its schedule
+        "AIRFLOW_USE_JOB_SCHEDULE": "False",
     }
 
 

@@ -42,7 +42,7 @@ class Both:
 def run_dag(api: AirflowApi, dag_id: str, run_id: str, conf: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Run a DAG that is otherwise paused; gives what its tasks returned."""
     api.await_dag(dag_id)
-    with api.unpaused(dag_id):
+    with api.switched_on(dag_id):
         if not (os.environ.get(KEEP) and api.has_run(dag_id, run_id)):
             api.trigger(dag_id, run_id, conf)
         state = api.await_run(dag_id, run_id, lambda _: None)
