@@ -63,7 +63,7 @@ def test_two_rolls_lose_no_request(project: RollingProject, told: list[str]) -> 
         third = project.online()
         time.sleep(2)
     assert load.failed == {}
-    assert load.answered > 300
+    assert load.answered > 100
     assert len({*first, *second, *third}) == 3
     assert "online runs this release already" in told
     assert not any("was killed" in line for line in told)
@@ -82,7 +82,7 @@ def test_a_release_that_never_gets_ready_is_taken_back(project: RollingProject, 
             roll(project.release(MODEL="no such name!").compose, told.append)
         time.sleep(2)
     assert load.failed == {}
-    assert load.answered > 300
+    assert load.answered > 100
     assert project.online() == before
     assert len(project.compose.containers("online")) == 1
     assert any("has no champion" in line for line in told)
@@ -102,7 +102,7 @@ def test_one_of_two_killed_is_made_good_by_the_other(project: RollingProject) ->
             docker("start", before[0])
             project.await_asked(2)
     assert load.failed == {}
-    assert load.answered > 300
+    assert load.answered > 100
     project.compose.run("up", "--detach", "--no-recreate", "--scale", "online=1", "online", capture=True)
     project.await_asked(1)
 

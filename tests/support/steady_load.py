@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 KEPT, FRESH = 4, 2
-PAUSE_SECONDS = 0.01
+PAUSE_SECONDS = 0.05
 
 
 @dataclass
