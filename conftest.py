@@ -3,6 +3,11 @@
 Pytest would otherwise take `data_pipeline/`, say, for the package, and its modules would not be found.
 """
 
+import os
+
+# as the commands do (twinserve.containment); OpenMP reads it when the first library that uses it is loaded
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import data_pipeline
 import model_serving
 import training_pipeline
