@@ -79,6 +79,7 @@ test-browser: setup ## The tests that look at the service's page; needs chromium
 .PHONY: test-docker
 test-docker: setup build ## Images built, the platform up as a project of its own, DAGs, kills, restarts, pages; taken down
 	@$(BIN)/pytest -m docker $(TESTS)
+	@$(if $(TESTS),,$(AIRFLOW_BIN)/pytest -c deployment/airflow/pyproject.toml --rootdir $(HERE) --confcutdir tests/dags -m docker tests/dags)
 
 .PHONY: lint
 lint: setup ## Style (ruff), types (mypy), and who may import whom (import-linter)
