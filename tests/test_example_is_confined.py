@@ -32,6 +32,7 @@ def test_the_example_is_named_in_its_own_places_only() -> None:
         for name in files
         if (ROOT / name).is_file()
         for number, line in enumerate((ROOT / name).read_text(encoding="utf-8").splitlines(), 1)
-        if WORD.search(line.replace("driver_ids", ""))  # the request field may show in an example
+        # the request field may show in an example, and Compose calls how logs are kept so
+        if WORD.search(line.replace("driver_ids", "").replace("driver: json-file", ""))
     ]
     assert found == []
