@@ -6,6 +6,8 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
+import pytest
+
 SAID = """\
 1
 # be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight srv_time_since_last_change
@@ -35,7 +37,9 @@ def test_no_server_is_an_empty_list() -> None:
     assert program().ready_addresses("\n".join(SAID.splitlines()[:2])) == []
 
 
-def test_a_gateway_that_does_not_run_is_said() -> None:
-    module = program()
-    module.SOCKET = "/nowhere/gateway.sock"
-    assert module.main() == 1
+def test_a_gateway_that_does_not_run_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert program().main() == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("the gateway does not answer: ")
+    assert said.err.count("\n") == 1
