@@ -86,11 +86,18 @@ def test_a_lock_comes_with_the_projects_that_it_is_of(dockerfile: Dockerfile) ->
         assert {f"{member}/pyproject.toml" for member in WORKSPACE} <= copied
 
 
-def test_the_pipelines_begin_with_the_same_words() -> None:
-    """Then the engine keeps the layers of what they share once."""
-    begin = {read_until(FILES[name], " AS core") for name in ("data_pipeline", "training_pipeline", "model_serving")}
-    assert len(begin) == 1
-    assert len({read_until(FILES[name], " AS models") for name in ("training_pipeline", "model_serving")}) == 1
+@pytest.mark.parametrize(
+    ("stage", "names"),
+    [
+        ("core", ("data_pipeline", "training_pipeline", "model_serving", "notebook")),
+        ("models", ("training_pipeline", "model_serving", "notebook")),
+    ],
+)
+def test_what_images_share_is_built_by_the_same_words(stage: str, names: tuple[str, ...]) -> None:
+    """Then the engine keeps its layers once."""
+    assert len({read_until(FILES[name], f" AS {stage}") for name in names}) == 1
+    # and put upon the same layers
+    assert len({layers_until(FILES[name], f"from={stage}") for name in names}) == 1
 
 
 def read_until(file: Dockerfile, name: str) -> str:
@@ -98,6 +105,12 @@ def read_until(file: Dockerfile, name: str) -> str:
     parts = re.split(r"^(?=FROM )", file.text, flags=re.MULTILINE)
     end = next(number for number, part in enumerate(parts) if part.splitlines()[0].endswith(name))
     return "\n".join(str(instructions(part)) for part in parts[1 : end + 1])
+
+
+def layers_until(file: Dockerfile, origin: str) -> str:
+    """The instructions of the last stage up to the one that takes something from there."""
+    end = next(number for number, one in enumerate(file.last.instructions) if origin in one.rest)
+    return str(file.last.instructions[: end + 1])
 
 
 def test_no_argument_and_no_variable_is_a_secret(dockerfile: Dockerfile) -> None:
