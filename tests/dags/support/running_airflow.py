@@ -116,10 +116,11 @@ class Processes:
         family = [child for process in processes for child in psutil.Process(process.pid).children(recursive=True)]
         for process in processes:
             process.send_signal(signal.SIGTERM)
-        for process in processes:
-            process.wait(timeout=30)
-        for member in psutil.wait_procs(family, timeout=10)[1]:
+        for member in psutil.wait_procs(family, timeout=20)[1]:  # a scheduler waits for its tasks
             member.kill()
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 @contextmanager
