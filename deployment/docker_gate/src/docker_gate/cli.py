@@ -1,7 +1,12 @@
-"""The program."""
+"""Lets through to the Docker engine what a pipeline's task needs, and nothing else; runs until SIGTERM or Ctrl-C.
+
+Its settings are variables of the environment. Needed: GATE_IMAGES, GATE_VOLUME, GATE_NETWORK. With a default:
+GATE_MAX_MEMORY, GATE_SOCKET, GATE_HOST, GATE_PORT.
+"""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import logging
 import os
@@ -13,7 +18,8 @@ from docker_gate.settings import BadSetting, GateSettings
 
 
 def main() -> None:
-    """Stand before the engine until SIGTERM or Ctrl-C."""
+    """The program."""
+    argparse.ArgumentParser(prog="docker-gate", description=__doc__).parse_args()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stdout)
     try:
         asyncio.run(_serve(GateSettings.of(os.environ)))
