@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import time
 from dataclasses import dataclass, replace
@@ -71,7 +72,9 @@ def rolling_project(name: str, images: str, tag: str, world: Path) -> RollingPro
         "IMAGES": images, "TAG": tag, "WORLD": str(world), "OWNER": f"{os.getuid()}:{os.getgid()}",
         "RELEASE": "1", "MODEL": "ranker",
     }  # fmt: skip
-    return RollingProject(Compose(name, [FILE], environment, env_file=Path(os.devnull)))
+    file = world / "docker-compose.yml"  # beside it is where a roll keeps its record
+    shutil.copyfile(FILE, file)
+    return RollingProject(Compose(name, [file], environment, env_file=Path(os.devnull)))
 
 
 def ask(url: str, body: object, **headers: str) -> httpx.Response:
