@@ -27,7 +27,7 @@ PORTS = {
 EXCEPTIONS = yaml.safe_load((ROOT / "deployment" / "platform" / "exceptions.yaml").read_text(encoding="utf-8"))
 TOOLS = ("uv", "gcc", "cc", "g++", "make", "git", "curl", "wget", "docker")
 SECRET_VALUE = re.compile(
-    r"""-----BEGIN [A-Z ]*PRIVATE KEY-----            # a key
+    r"""-----BEGIN\ [A-Z\ ]*PRIVATE\ KEY-----            # a key
     | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b                  # cloud credentials
     | \bgh[pousr]_[A-Za-z0-9]{36}\b | \bxox[abp]-    # tokens of services
     | ://[^/\s:@]+:[^/\s@${<*]{6,}@                  # a login in a URL
@@ -35,7 +35,13 @@ SECRET_VALUE = re.compile(
     re.VERBOSE,
 )
 OUR_FILES = "/opt/twinserve /opt/airflow /opt/mlflow /etc/haproxy /var/lib/twinserve"
-TEXT_FILES = f"find {OUR_FILES} -type f -size -256k -not -path '*/site-packages/*' -not -path '*/bin/*' 2>/dev/null"
+# of the libraries nothing: they are those of the lock
+OURS = " -o ".join(
+    f"-path '*/site-packages/{name}*'"
+    for name in ("twinserve", "data_pipeline", "training_pipeline", "model_serving", "docker_gate")
+)
+LIBRARIES = "-path '*/site-packages/*' -o -path '*/bin/*' -o -path '*/share/*'"
+TEXT_FILES = f"find {OUR_FILES} -type f -size -256k \\( {OURS} -o -not \\( {LIBRARIES} \\) \\) 2>/dev/null"
 
 
 @pytest.fixture(scope="module", params=IMAGES)

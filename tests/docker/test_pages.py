@@ -68,9 +68,10 @@ def test_the_service_answers_from_its_page(stack: DockerPlatform, first: Both, p
     await_ready(stack)
     page.goto(f"{stack.online}/")
     operation = page.locator(".opblock-post", has_text="/inference").first
-    operation.click()
-    operation.get_by_role("button", name="Try it out").click()
-    operation.get_by_role("button", name="Execute").click()
+    execute = operation.get_by_role("button", name="Execute")  # the page is in its try-it-out mode from the start
+    if not execute.is_visible():
+        operation.locator(".opblock-summary").click()
+    execute.click()
     answer = operation.locator(".live-responses-table .response-col_description")
     expect(answer).to_contain_text("prediction")
     expect(operation.locator(".live-responses-table .response-col_status").first).to_contain_text("200")
@@ -83,7 +84,7 @@ def test_mlflow_shows_the_champion_and_its_plots(
     page.goto(f"{stack.mlflow}/#/models/ranker")
     expect(page.get_by_text("champion").first).to_be_visible()
     page.screenshot(path=pictures / "mlflow-champion.png")
-    run = first.docker["training_pipeline"]["model_training_task"]["run_id"]
+    run = first.docker["training_pipeline"]["model_training_task"]["mlflow_run"]
     page.goto(f"{stack.mlflow}/#/experiments/1/runs/{run}/artifacts")
     expect(page.get_by_text(".png").first).to_be_visible()
     page.get_by_text(".png").first.click()
