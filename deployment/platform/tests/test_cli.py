@@ -1,0 +1,104 @@
+"""What the commands say to a person who is in trouble."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from twinserve_platform.platform import Platform, socket_group
+from twinserve_platform.problem import Problem
+from twinserve_platform.secrets_file import SECRETS
+
+SOURCE = Path(__file__).parents[1] / "src"
+
+
+def call(folder: Path, *arguments: str, path: str) -> subprocess.CompletedProcess[str]:
+    """Run the tool with only what is on `path`; a docker there is a script of the test."""
+    return subprocess.run(
+        [sys.executable, "-m", "twinserve_platform", "--root", str(folder), *arguments],
+        env={"PATH": path, "PYTHONPATH": str(SOURCE), "TAG": "1"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def script(folder: Path, lines: str) -> str:
+    """A folder for PATH with a command `docker`."""
+    file = folder / "docker"
+    file.write_text(f"#!/bin/sh\n{lines}\n")
+    file.chmod(0o755)
+    return str(folder)
+
+
+def test_no_docker_is_one_line(tmp_path: Path) -> None:
+    done = call(tmp_path, "ps", path=str(tmp_path))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "no command `docker`. Install Docker Engine with its Compose plug-in\n"
+
+
+def test_no_compose_and_no_engine_are_told_apart(tmp_path: Path) -> None:
+    without_compose = call(
+        tmp_path, "ps", path=script(tmp_path, "echo \"'compose' is not a docker command\" >&2; exit 1")
+    )
+    assert without_compose.stderr.startswith("Docker has no Compose v2: 'compose' is not a docker command. Install")
+    engine_off = '[ "$1" = compose ] && exit 0; echo "Cannot connect to the Docker daemon" >&2; exit 1'
+    without_engine = call(tmp_path, "ps", path=script(tmp_path, engine_off))
+    assert (
+        without_engine.stderr == "the Docker engine can't be reached: Cannot connect to the Docker daemon. Start it\n"
+    )
+
+
+def test_an_unknown_profile_names_those_there_are(tmp_path: Path) -> None:
+    done = call(tmp_path, "up", "--profiles", "monitoring,grafana", path=script(tmp_path, "exit 0"))
+    assert done.returncode == 1
+    assert done.stderr.startswith("no profile grafana. There are: streaming, monitoring")
+    assert not (tmp_path / ".env").exists()
+
+
+def test_an_unknown_pipeline_names_those_there_are(tmp_path: Path) -> None:
+    done = call(tmp_path, "deploy-dags", "data", path=script(tmp_path, "exit 0"))
+    assert done.stderr.startswith("no pipeline data. There are: data_pipeline")
+
+
+def test_a_lost_env_file_makes_no_new_passwords(tmp_path: Path) -> None:
+    """A docker that finds every volume: data of an earlier start is there."""
+    done = call(tmp_path, "up", path=script(tmp_path, "exit 0"))
+    assert done.returncode == 1
+    assert "twinserve_postgres is there" in done.stderr
+    assert not (tmp_path / ".env").exists()
+
+
+def test_a_missing_image_says_how_to_make_it(tmp_path: Path) -> None:
+    lines = """case "$*" in
+    *"volume inspect"*|*"image inspect"*) exit 1;;
+    *"config --images"*) echo local/twinserve/airflow:1; echo redis:7;;
+    esac"""
+    done = call(tmp_path, "up", path=script(tmp_path, lines))
+    assert done.returncode == 1
+    assert done.stderr == "no image local/twinserve/airflow:1. `make build` makes those of this checkout (1)\n"
+
+
+def test_the_environment_wins_over_the_env_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("COMPOSE_PROJECT_NAME=mine\nTAG=old\n")
+    platform = Platform(tmp_path, tmp_path / ".env", {"TAG": "new"})
+    assert (platform.project, platform.running_tag, platform.wanted_tag) == ("mine", "old", "new")
+    assert Platform(tmp_path, tmp_path / ".env", {"COMPOSE_PROJECT_NAME": "theirs"}).project == "theirs"
+
+
+def test_to_stop_needs_no_secret(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("REDIS_PASSWORD=kept\n")
+    compose = Platform(tmp_path, tmp_path / ".env", {}).compose("1")
+    assert {name: compose.environment.get(name) for name in SECRETS} == {
+        name: None if name == "REDIS_PASSWORD" else "none" for name in SECRETS
+    }
+
+
+def test_a_release_must_be_named(tmp_path: Path) -> None:
+    with pytest.raises(Problem, match="TAG is not set"):
+        _ = Platform(tmp_path, tmp_path / ".env", {}).wanted_tag
+
+
+def test_the_group_of_a_socket_elsewhere_is_0(tmp_path: Path) -> None:
+    assert socket_group(str(tmp_path / "no.sock")) == "0"
+    assert socket_group(str(tmp_path)) == str(tmp_path.stat().st_gid)
