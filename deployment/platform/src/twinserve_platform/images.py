@@ -17,7 +17,10 @@ def needed_images(compose: Compose, tag: str) -> None:
     images = compose.run("config", "--images", capture=True).split()
     missing = sorted(image for image in set(images) if "/twinserve/" in image and not _there(image))
     if missing:
-        raise Problem(f"no image {', '.join(missing)}", f"`make build` makes those of this checkout ({tag})")
+        names = " ".join(image.rpartition("/")[2].partition(":")[0] for image in missing)
+        raise Problem(
+            f"no image {', '.join(missing)}", f'`make build IMAGES="{names}"` makes them, if {tag} is this checkout'
+        )
 
 
 def _there(image: str) -> bool:

@@ -33,7 +33,7 @@ def up(platform: Platform, profiles: Sequence[str], tell: Tell) -> None:
     set_variable(platform.env_file, "DOCKER_GID", compose.environment["DOCKER_GID"])
     answering = any(container.state == "running" for container in compose.containers("online"))
     services = [name for name in compose.services() if not (answering and name == "online")]
-    compose.run("up", "--detach", *(["--no-deps"] if answering else []), *services)
+    compose.run("up", "--detach", *services)
     await_well(compose, WAIT_SECONDS, tell, NOT_AWAITED)
 
 
