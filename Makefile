@@ -12,6 +12,7 @@ PROFILE ?=
 PIPELINES ?=
 SERVICE ?=
 VOLUMES ?=
+ENV_FILE ?=
 WORKERS ?= 2
 HERE := $(CURDIR)
 # an own uv of a known version, unless another one is named: make UV=uv …
@@ -100,7 +101,7 @@ ALL_IMAGES := data_pipeline training_pipeline model_serving airflow mlflow docke
 # besides these, jenkins: only the profile ci runs it, and its base and plug-ins are large
 IMAGES ?= $(ALL_IMAGES)
 # of the environment, or .env, or a default; a release is named after its commit
-env_file = $(shell sed -n 's/^$(1)=//p' .env 2>/dev/null | tail -n 1)
+env_file = $(shell sed -n 's/^$(1)=//p' .env 2>/dev/null | tail -n 1 | sed "s/ *\#.*//; s/[\"']//g")
 export DOCKER_USER := $(or $(DOCKER_USER),$(call env_file,DOCKER_USER),local)
 export DOCKER_REGISTRY := $(or $(DOCKER_REGISTRY),$(call env_file,DOCKER_REGISTRY))
 export TAG := $(or $(TAG),$(shell git describe --tags --always --dirty 2>/dev/null))
@@ -138,7 +139,7 @@ docker-there:
 # ------------------------------------------------------------------- platform
 
 # needs Python and Docker, and no environment of ours
-PLATFORM = PYTHONPATH=deployment/platform/src $(PYTHON) -m twinserve_platform
+PLATFORM = PYTHONPATH=deployment/platform/src $(PYTHON) -m twinserve_platform $(if $(ENV_FILE),--env-file $(ENV_FILE))
 
 .PHONY: up
 up: ## The whole platform in containers, from the images of this checkout; PROFILE="monitoring logging" for more

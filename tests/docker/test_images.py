@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from typing import Any
@@ -34,20 +35,22 @@ SECRET_VALUE = re.compile(
     | (?i:password|passwd|secret|token|api_?key)["']?\s*[:=]\s*["'][^"'\s${<]{8,}["']""",
     re.VERBOSE,
 )
-OUR_FILES = "/opt/twinserve /opt/airflow /opt/mlflow /etc/haproxy /var/lib/twinserve"
+OUR_FILES = "/opt/twinserve /opt/airflow /opt/mlflow /opt/docker_gate /etc/haproxy /var/lib/twinserve"
 # of the libraries nothing: they are those of the lock
 OURS = " -o ".join(
     f"-path '*/site-packages/{name}*'"
     for name in ("twinserve", "data_pipeline", "training_pipeline", "model_serving", "docker_gate")
 )
 LIBRARIES = "-path '*/site-packages/*' -o -path '*/bin/*' -o -path '*/share/*'"
-TEXT_FILES = f"find {OUR_FILES} -type f -size -256k \\( {OURS} -o -not \\( {LIBRARIES} \\) \\) 2>/dev/null"
+TEXT_FILES = (
+    f"{{ find {OUR_FILES} -type f -size -256k \\( {OURS} -o -not \\( {LIBRARIES} \\) \\) 2>/dev/null || true; }}"
+)
 
 
 @pytest.fixture(scope="module", params=IMAGES)
 def image(request: pytest.FixtureRequest, tag: str) -> str:
     """One image after the other."""
-    return f"local/twinserve/{request.param}:{tag}"
+    return f"{os.environ.get('DOCKER_USER', 'local')}/twinserve/{request.param}:{tag}"
 
 
 def inspected(image: str) -> dict[str, Any]:
@@ -59,7 +62,7 @@ def inspected(image: str) -> dict[str, Any]:
 def shell(image: str, script: str) -> str:
     """What a script prints in the image, run as a task would be, but as root, who sees every file."""
     words = ["docker", "run", "--rm", "--network", "none", "--read-only", "--user", "0", "--entrypoint", "sh", image]
-    return subprocess.run([*words, "-c", script], capture_output=True, text=True, check=False).stdout
+    return subprocess.run([*words, "-c", script], capture_output=True, text=True, check=True).stdout
 
 
 def short(image: str) -> str:

@@ -6,7 +6,7 @@ import random
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -33,20 +33,24 @@ def one_more_day(start: datetime) -> str:
 
 
 class Killer(threading.Thread):
-    """Kills the first container of each of some tasks, in the middle of its work."""
+    """Kills the first container of each task of a DAG, in the middle of its work.
 
-    def __init__(self, stack: DockerPlatform, dag_id: str) -> None:
+    Args:
+        seconds: how long each task took when it was left alone.
+    """
+
+    def __init__(self, stack: DockerPlatform, dag_id: str, seconds: Mapping[str, float]) -> None:
         super().__init__(daemon=True)
-        self._stack, self._dag_id = stack, dag_id
+        self._stack, self._dag_id, self._seconds = stack, dag_id, seconds
         self._over = threading.Event()
         self.killed: set[str] = set()
 
     def run(self) -> None:
         """Look for containers until the end."""
-        while not self._over.wait(0.1):
+        while not self._over.wait(0.05):
             for task_id in TASKS[self._dag_id]:
                 if task_id not in self.killed and (container := self._stack.task_container(self._dag_id, task_id)):
-                    time.sleep(1.5)  # its program has been loaded, its result is not there yet
+                    time.sleep(self._seconds[task_id] / 2)
                     done = subprocess.run(
                         ["docker", "kill", "--signal", "KILL", container], check=False, capture_output=True
                     )
@@ -60,9 +64,9 @@ class Killer(threading.Thread):
 
 
 @contextmanager
-def killing(stack: DockerPlatform, dag_id: str) -> Iterator[Killer]:
+def killing(stack: DockerPlatform, dag_id: str, seconds: Mapping[str, float]) -> Iterator[Killer]:
     """Kill the first container of every task of a DAG."""
-    killer = Killer(stack, dag_id)
+    killer = Killer(stack, dag_id, seconds)
     killer.start()
     try:
         yield killer
@@ -89,7 +93,8 @@ def test_every_container_killed_once_comes_to_what_the_laptop_comes_to(
     results = {}
     with stack.api() as api:
         for dag_id in TASKS:
-            with killing(stack, dag_id) as killer:
+            alone = {task.task_id: task.seconds or 0.0 for task in api.tasks(dag_id, "first")}
+            with killing(stack, dag_id, alone) as killer:
                 results[dag_id] = run_dag(api, dag_id, "killed", conf.get(dag_id, {}))
             assert killer.killed == set(TASKS[dag_id])
             tries = {task.task_id: task.attempt for task in api.tasks(dag_id, "killed")}

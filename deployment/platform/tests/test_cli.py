@@ -65,8 +65,32 @@ def test_a_lost_env_file_makes_no_new_passwords(tmp_path: Path) -> None:
     """A docker that finds every volume: data of an earlier start is there."""
     done = call(tmp_path, "up", path=script(tmp_path, "exit 0"))
     assert done.returncode == 1
-    assert "twinserve_postgres is there" in done.stderr
+    assert "has no POSTGRES_PASSWORD, AIRFLOW_DB_PASSWORD" in done.stderr
+    assert "twinserve_postgres" in done.stderr
     assert not (tmp_path / ".env").exists()
+
+
+def test_one_lost_password_is_named(tmp_path: Path) -> None:
+    given = "".join(f"{name}=x\n" for name in SECRETS if name not in {"FEAST_DB_PASSWORD", "REDIS_PASSWORD"})
+    (tmp_path / ".env").write_text(given)
+    done = call(tmp_path, "up", path=script(tmp_path, "exit 0"))
+    assert "has no FEAST_DB_PASSWORD, and the data of twinserve_postgres is behind it" in done.stderr
+    assert (tmp_path / ".env").read_text() == given
+
+
+def test_the_users_own_compose_file_counts(tmp_path: Path) -> None:
+    (tmp_path / "docker-compose.yml").touch()
+    platform = Platform(tmp_path, tmp_path / ".env", {})
+    assert [file.name for file in platform.compose("1").files] == ["docker-compose.yml"]
+    (tmp_path / "docker-compose.override.yml").touch()
+    assert [file.name for file in platform.compose("1").files] == ["docker-compose.yml", "docker-compose.override.yml"]
+
+
+def test_an_empty_secret_of_the_shell_does_not_hide_the_one_that_is_kept(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("REDIS_PASSWORD=kept\n")
+    assert (
+        "REDIS_PASSWORD" not in Platform(tmp_path, tmp_path / ".env", {"REDIS_PASSWORD": ""}).compose("1").environment
+    )
 
 
 def test_a_missing_image_says_how_to_make_it(tmp_path: Path) -> None:

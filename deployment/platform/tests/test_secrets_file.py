@@ -58,6 +58,12 @@ def test_a_folder_that_takes_no_file_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_values_are_read_as_compose_reads_them(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("A=10.0.0.1 # all\nB='a # b' # c\nC=\"d\"\nD=x#y\nE= # nothing\n#F=1\nexport G=1\n")
+    assert read_env(file) == {"A": "10.0.0.1", "B": "a # b", "C": "d", "D": "x#y", "G": "1"}
+
+
 @given(st.dictionaries(NAMES, VALUES, max_size=6), NAMES, VALUES)
 def test_setting_one_variable_changes_that_one(
     tmp_path_factory: pytest.TempPathFactory, variables: dict[str, str], name: str, value: str

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from twinserve_platform.compose import Compose
 from twinserve_platform.problem import Problem
-from twinserve_platform.secrets_file import SECRETS, read_env
+from twinserve_platform.secrets_file import SECRETS, missing_secrets, read_env
 
 PROFILES = ("streaming", "monitoring", "logging", "ci", "notebook")
 PROJECT = "twinserve"
+# the second is the user's own, as Compose by hand reads it too
+FILES = ("docker-compose.yml", "docker-compose.override.yml")
 SOCKET = "/var/run/docker.sock"
 TASK_LABEL = "io.twinserve.task"
 
@@ -63,16 +65,17 @@ class Platform:
 
         A secret that nobody has set is `none`: to stop and to look, Compose asks for all of them too.
         """
-        known = {**read_env(self.env_file), **{name: value for name, value in self.environment.items() if value}}
+        given = {name: value for name, value in self.environment.items() if value or name not in SECRETS}
         environment = {
-            **{name: "none" for name in SECRETS if name not in known},
-            **self.environment,
+            **dict.fromkeys(missing_secrets(self.env_file, self.environment), "none"),
+            **given,
             "COMPOSE_PROJECT_NAME": self.project,
             "TAG": tag or "none",
-            "DOCKER_GID": self.variable("DOCKER_GID", socket_group(self.variable("DOCKER_SOCKET", SOCKET))),
+            # not as noted in the env file: the group changes when Docker is installed again
+            "DOCKER_GID": given.get("DOCKER_GID") or socket_group(self.variable("DOCKER_SOCKET", SOCKET)),
         }
-        file = self.root / "docker-compose.yml"
-        return Compose(self.project, [file], environment, profiles, self.env_file)
+        files = [self.root / name for name in FILES if (self.root / name).exists()]
+        return Compose(self.project, files, environment, profiles, self.env_file)
 
     def task_containers(self) -> list[str]:
         """Ids of the containers of Airflow's tasks, running or not."""
@@ -84,7 +87,9 @@ class Platform:
         return found.stdout.split()
 
     def has_volume(self, name: str) -> bool:
-        """Whether a volume of an earlier start is there."""
+        """Whether a volume of an earlier start is there; there is none without a name."""
+        if not name:
+            return False
         words = ["docker", "volume", "inspect", f"{self.project}_{name}"]
         return subprocess.run(words, capture_output=True, check=False).returncode == 0
 

@@ -44,16 +44,41 @@ SECRETS: Mapping[str, Callable[[], str]] = {
     "JENKINS_ADMIN_PASSWORD": token,
     "JUPYTER_TOKEN": token,
 }
+# the volume whose data can't be reached any more without the secret; the others can be made anew at any time
+BEHIND: Mapping[str, str] = {
+    **dict.fromkeys(
+        (
+            "POSTGRES_PASSWORD", "AIRFLOW_DB_PASSWORD", "MLFLOW_DB_PASSWORD", "FEAST_DB_PASSWORD",
+            "SOURCE_DB_PASSWORD", "AIRFLOW_FERNET_KEY",
+        ),
+        "postgres",
+    ),
+    **dict.fromkeys(("ELASTIC_PASSWORD", "KIBANA_PASSWORD", "FILEBEAT_PASSWORD"), "elasticsearch"),
+    "GRAFANA_ADMIN_PASSWORD": "grafana",
+}  # fmt: skip
 HEADING = "\n# made by `make up`; keep it, the data of the volumes is behind these passwords\n"
 
 
 def read_env(file: Path) -> dict[str, str]:
-    """The variables of an env file; one without a value is left out."""
+    """The variables of an env file as Compose reads them; one without a value is left out."""
     if not file.exists():
         return {}
     found = re.findall(r"^(?:export +)?([A-Za-z_]\w*)=(.*)$", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    values = {name: value.strip().strip("'\"") for name, value in found}
+    values = {name: _value(text.strip()) for name, text in found}
     return {name: value for name, value in values.items() if value}
+
+
+def _value(text: str) -> str:
+    """What is in quotes, or else up to a comment."""
+    if quoted := re.match(r"""(["'])(.*?)\1""", text):
+        return quoted[2]
+    return re.split(r"(?:^|\s)#", text, maxsplit=1)[0].strip()
+
+
+def missing_secrets(file: Path, environment: Mapping[str, str]) -> list[str]:
+    """Names of the secrets that neither `file` nor `environment` has."""
+    known = {**read_env(file), **{name: value for name, value in environment.items() if value}}
+    return [name for name in SECRETS if name not in known]
 
 
 def add_missing_secrets(file: Path, environment: Mapping[str, str]) -> list[str]:
@@ -64,8 +89,7 @@ def add_missing_secrets(file: Path, environment: Mapping[str, str]) -> list[str]
     Returns:
         Names of the secrets that were made.
     """
-    known = {**read_env(file), **{name: value for name, value in environment.items() if value}}
-    missing = {name: make() for name, make in SECRETS.items() if name not in known}
+    missing = {name: SECRETS[name]() for name in missing_secrets(file, environment)}
     if missing:
         before = file.read_text(encoding="utf-8") if file.exists() else ""
         lines = "".join(f"{name}={value}\n" for name, value in missing.items())

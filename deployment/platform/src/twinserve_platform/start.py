@@ -8,49 +8,57 @@ from collections.abc import Callable, Sequence
 from twinserve_platform.images import needed_images
 from twinserve_platform.platform import PROFILES, Platform
 from twinserve_platform.problem import Problem
-from twinserve_platform.secrets_file import add_missing_secrets, set_variable
+from twinserve_platform.roll import roll
+from twinserve_platform.secrets_file import BEHIND, add_missing_secrets, missing_secrets, set_variable
 from twinserve_platform.waiting import await_well
 
 WAIT_SECONDS = 420.0
 # ready only when there is a champion to serve: a new platform has none
 NOT_AWAITED = ("online",)
+ALERTMANAGER = "http://alertmanager:9093"
 Tell = Callable[[str], None]
 
 
 def up(platform: Platform, profiles: Sequence[str], tell: Tell) -> None:
     """Start the release of this checkout, or bring what runs to it, and wait until all is well.
 
-    The online service that answers already is left alone: replacing it without a gap is what `deploy` does.
+    An online service that answers already is replaced without a gap.
 
     Raises:
         Problem: something is missing, or does not get well.
     """
     tag = platform.wanted_tag
-    prepare_env(platform, tell)
+    prepare_env(platform, profiles, tell)
     compose = platform.compose(tag, profiles)
     needed_images(compose, tag)
-    set_variable(platform.env_file, "TAG", tag)
-    set_variable(platform.env_file, "DOCKER_GID", compose.environment["DOCKER_GID"])
-    answering = any(container.state == "running" for container in compose.containers("online"))
-    services = [name for name in compose.services() if not (answering and name == "online")]
-    compose.run("up", "--detach", *services)
+    answering = any(container.health == "healthy" for container in compose.containers("online"))
+    compose.run("up", "--detach", *(name for name in compose.services() if not (answering and name == "online")))
     await_well(compose, WAIT_SECONDS, tell, NOT_AWAITED)
+    if answering:
+        roll(compose, tell)
+    set_variable(platform.env_file, "TAG", tag)
 
 
-def prepare_env(platform: Platform, tell: Tell) -> None:
-    """Make the secrets that `.env` lacks.
+def prepare_env(platform: Platform, profiles: Sequence[str], tell: Tell) -> None:
+    """Make the secrets that the env file lacks, and note there what Compose by hand needs to mean the same platform.
 
     Raises:
-        Problem: the volumes hold data behind passwords that are lost.
+        Problem: volumes hold data behind secrets that are lost.
     """
-    known = bool(platform.variable("POSTGRES_PASSWORD"))
-    if not known and platform.has_volume("postgres"):
+    file = platform.env_file
+    missing = missing_secrets(file, platform.environment)
+    if lost := [name for name in missing if platform.has_volume(BEHIND.get(name, ""))]:
+        volumes = ", ".join(sorted({f"{platform.project}_{BEHIND[name]}" for name in lost}))
         raise Problem(
-            f"the volume {platform.project}_postgres is there, but {platform.env_file} does not hold its passwords",
+            f"{file} has no {', '.join(lost)}, and the data of {volumes} is behind it",
             "Bring the file back, or give the data up with `make down VOLUMES=1`",
         )
-    if made := add_missing_secrets(platform.env_file, platform.environment):
-        tell(f"made {len(made)} secrets in {platform.env_file}")
+    if made := add_missing_secrets(file, platform.environment):
+        tell(f"made {len(made)} secrets in {file}")
+    set_variable(file, "COMPOSE_PROJECT_NAME", platform.project)
+    set_variable(file, "DOCKER_GID", platform.compose("").environment["DOCKER_GID"])
+    if "monitoring" in profiles and not platform.variable("TWINSERVE_ALERTMANAGER_URL"):
+        set_variable(file, "TWINSERVE_ALERTMANAGER_URL", ALERTMANAGER)
 
 
 def down(platform: Platform, *, volumes: bool, tell: Tell) -> None:
