@@ -158,7 +158,7 @@ logs: ## What the platform says, as it says it; SERVICE="online gateway" for som
 	@$(PLATFORM) logs $(SERVICE)
 
 .PHONY: deploy
-deploy: ## Bring the platform that runs to this checkout: DAGs, then the online service without a gap
+deploy: ## Bring the platform that runs to this checkout: the online service without a gap, then the DAGs
 	@$(PLATFORM) deploy
 
 .PHONY: deploy-dags

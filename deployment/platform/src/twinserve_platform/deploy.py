@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from twinserve_platform.compose import Compose
 from twinserve_platform.images import needed_images
 from twinserve_platform.platform import Platform
 from twinserve_platform.problem import Problem
@@ -14,16 +15,24 @@ PIPELINES = ("data_pipeline", "training_pipeline", "model_serving")
 
 
 def deploy(platform: Platform, tell: Callable[[str], None]) -> None:
-    """Put the release's DAGs where Airflow reads them, then replace the online service without a gap.
+    """Replace the online service without a gap, then put the release's DAGs where Airflow reads them.
+
+    In this order, since only the first can show that the release is no good: then nothing has changed.
 
     Raises:
-        Problem: the platform does not run, an image is missing, or the new service does not get ready.
+        Problem: Airflow does not run, an image is missing, or the new service does not get ready: all is as it was.
+            Or the DAGs could not be installed: what is told says so.
     """
     tag = platform.wanted_tag
     compose = platform.compose(tag)
     needed_images(compose, tag)
-    deploy_dags(platform, PIPELINES, tell)
+    _needed_airflow(compose)
     roll(compose, tell)
+    try:
+        _install_dags(compose, PIPELINES, tell)
+    except BaseException:  # Ctrl-C too
+        tell(f"the online service runs {tag}, but not all DAGs are of that release: repeat this, or deploy another one")
+        raise
     set_variable(platform.env_file, "TAG", tag)
 
 
@@ -31,14 +40,21 @@ def deploy_dags(platform: Platform, pipelines: Sequence[str], tell: Callable[[st
     """Put the DAGs of some pipelines, and the tag of the image that their tasks run in, where Airflow reads them.
 
     Raises:
-        Problem: no such pipeline, or the platform does not run.
+        Problem: no such pipeline, or Airflow does not run.
     """
     if unknown := sorted(set(pipelines) - set(PIPELINES)):
         raise Problem(f"no pipeline {', '.join(unknown)}", f"There are: {', '.join(PIPELINES)}")
     compose = platform.compose(platform.wanted_tag)
+    _needed_airflow(compose)
+    _install_dags(compose, pipelines, tell)
+
+
+def _needed_airflow(compose: Compose) -> None:
     if not any(c.state == "running" for c in compose.containers("airflow-scheduler")):
         raise Problem("Airflow does not run", "`make up` starts it, with this release's DAGs")
-    install = ("python", "/opt/airflow/server/install_dags.py", *pipelines)
-    said = compose.run("run", "--rm", "--no-deps", "--no-TTY", "airflow-init", *install, capture=True)
-    for line in said.splitlines():
+
+
+def _install_dags(compose: Compose, arguments: Sequence[str], tell: Callable[[str], None]) -> None:
+    install = ("airflow-init", "python", "/opt/airflow/server/install_dags.py", *arguments)
+    for line in compose.run("run", "--rm", "--no-deps", "--no-TTY", *install, capture=True).splitlines():
         tell(line)

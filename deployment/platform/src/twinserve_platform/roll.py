@@ -16,6 +16,7 @@ from twinserve_platform.problem import Problem
 from twinserve_platform.roll_record import RollRecord, locked_record
 
 PAUSE_SECONDS = 0.5
+ASKED_AT_MOST = 8  # servers of the gateway's server-template, deployment/gateway/haproxy.cfg
 Tell = Callable[[str], None]
 
 
@@ -38,8 +39,8 @@ def roll(compose: Compose, tell: Tell, *, force: bool = False, limits: Limits = 
         Whether they were replaced.
 
     Raises:
-        Problem: a roll is under way already, or a new container does not get ready: it is removed, and the old ones
-            serve as before.
+        Problem: a roll is under way already, there are more containers than the gateway can ask twice of, or a new
+            one does not get ready: it is removed, and the old ones serve as before.
     """
     with locked_record(compose.files[0].parent / ".twinserve" / "deploy" / f"{compose.project}.json") as record:
         return _Roll(compose, Engine(compose.environment), record, tell, limits).run(force=force)
@@ -69,6 +70,7 @@ class _Roll:
         self._up(count)
 
     def _replace(self, old: Collection[str]) -> None:
+        self._needed_room(len(old))
         self._record.begin(old)
         try:
             new = self._started(old)
@@ -84,6 +86,14 @@ class _Roll:
             self._tell("the new ones serve; the next deploy removes what is left of the old ones")
             raise
         self._record.end()
+
+    def _needed_room(self, count: int) -> None:
+        most = ASKED_AT_MOST // 2
+        if count > most and self._gateway_runs():
+            raise Problem(
+                f"{count} {self.SERVICE} containers can't be rolled: the gateway asks {ASKED_AT_MOST}, new and old",
+                f"docker compose up --detach --no-recreate --scale {self.SERVICE}={most} {self.SERVICE}",
+            )
 
     def _containers(self) -> list[Container]:
         return self._compose.containers(self.SERVICE)
@@ -111,7 +121,10 @@ class _Roll:
     def _started(self, old: Collection[str]) -> list[str]:
         self._tell(f"starting {len(old)} new beside {len(old)} old")
         self._up(2 * len(old), "--no-recreate")
-        return self._new(old)
+        new = self._new(old)
+        if len(new) != len(old):
+            raise Problem(f"Compose started {len(new)} new containers of {len(old)}", "The old ones serve as before")
+        return new
 
     def _up(self, count: int, *options: str) -> None:
         scale = f"{self.SERVICE}={count}"
