@@ -93,3 +93,36 @@ def test_a_container_with_more_than_a_task_needs_is_refused(
     assert refused.value.status_code == 403
     with pytest.raises(NotFound):
         guarded.inspect_container(name)
+
+
+def created(world: DockerWorld, guarded: docker.APIClient, **more: Any) -> dict[str, Any]:
+    """What the engine made of a body that the client for Python would not write."""
+    host = guarded.create_host_config(network_mode=world.name, mem_limit="64m", pids_limit=64)
+    config = guarded.create_container_config(f"{world.name}/tool:1", ["id"], labels={"io.twinserve.task": "dag.task"})
+    sent = {**config, "HostConfig": {**host, **more.pop("host", {})}, **more}
+    made = guarded.create_container_from_config(sent, "task-odd")["Id"]
+    found: dict[str, Any] = world.client.inspect_container(made)
+    world.client.remove_container(made)
+    return found
+
+
+def test_an_empty_field_does_to_the_engine_what_a_missing_one_does(
+    guarded: docker.APIClient, world: DockerWorld
+) -> None:
+    plain = created(world, guarded)
+    odd = created(world, guarded, Entrypoint=[], host={"MaskedPaths": [], "ReadonlyPaths": []})
+    assert odd["Config"]["Entrypoint"] == plain["Config"]["Entrypoint"] is not None
+    assert odd["HostConfig"] == plain["HostConfig"]
+    assert "/proc/kcore" in odd["HostConfig"]["MaskedPaths"]
+    assert odd["HostConfig"]["ReadonlyPaths"]
+
+
+def test_empty_fields_in_another_case_undo_nothing(guarded: docker.APIClient, world: DockerWorld) -> None:
+    undone = {
+        "memory": 0, "memoryswap": 0, "pidslimit": 0, "capdrop": [], "securityopt": [], "readonlyrootfs": False,
+        "logconfig": None, "tmpfs": None,
+    }  # fmt: skip
+    for more in ({"host": undone}, {"hostconfig": {}}, {"ho\u017ftConfig": {}}):
+        with pytest.raises(APIError) as refused:
+            created(world, guarded, **more)
+        assert refused.value.status_code == 403

@@ -38,15 +38,22 @@ def body(config: Any = None, **host: Any) -> bytes:
     return json.dumps(made).encode()
 
 
-def test_what_a_task_sends_is_allowed_and_forwarded_as_it_is() -> None:
-    assert json.loads(checked(body(), SETTINGS)[1]) == ALLOWED
+# the names that are forwarded; all others are not, whatever they hold
+KNOWN = {"Image", "Cmd", "Env", "Labels", "User", "AttachStdout", "AttachStderr", "HostConfig"}
+KNOWN_OF_HOST = {*ALLOWED["HostConfig"], "CpuShares"}
+FORWARDED = {name: value for name, value in ALLOWED.items() if name in KNOWN}
+
+
+def test_what_a_task_sends_is_allowed_and_forwarded_without_what_is_empty() -> None:
+    config, forwarded = checked(body(), SETTINGS)
+    assert json.loads(forwarded) == config == FORWARDED
 
 
 def test_what_is_not_said_is_made_safe() -> None:
     left = {name: value for name, value in ALLOWED["HostConfig"].items() if name not in {*FORCED, "MemorySwap"}}
     sent = json.dumps({**ALLOWED, "HostConfig": left}).encode()
     forwarded = json.loads(checked(sent, SETTINGS)[1])
-    assert forwarded["HostConfig"] == ALLOWED["HostConfig"]
+    assert forwarded == FORWARDED
 
 
 HOST: dict[str, list[Any]] = {
@@ -108,9 +115,93 @@ FULL = st.recursive(
 )
 
 
-@given(st.text(), FULL, st.booleans())
+EMPTY: tuple[Any, ...] = (None, False, 0, 0.0, "", [], {})
+
+
+def variants(letter: str) -> list[str]:
+    """All that the engine takes for this letter."""
+    return [letter.lower(), letter.upper(), *{"s": "\u017f", "k": "\u212a"}.get(letter.lower(), "")]
+
+
+def respelled(name: str) -> st.SearchStrategy[str]:
+    """The same name to the engine, but spelled otherwise."""
+    return st.tuples(*(st.sampled_from(variants(letter)) for letter in name)).map("".join).filter(lambda to: to != name)
+
+
+def respellings(name: str) -> list[str]:
+    """Some of them: all small, all large, and each letter that is not of ASCII."""
+    odd = [name.replace(letter, to) for letter, to in zip("sSkK", "\u017f\u017f\u212a\u212a", strict=True)]
+    return sorted({name.lower(), name.upper(), name.swapcase(), *odd} - {name})
+
+
+@pytest.mark.parametrize(
+    ("where", "name"), [*(("", name) for name in sorted(KNOWN)), *(("HostConfig", n) for n in sorted(KNOWN_OF_HOST))]
+)
+@pytest.mark.parametrize("value", [*EMPTY, True, 1, ["x"]])
+def test_a_known_name_in_another_case_is_refused_even_if_it_says_nothing(where: str, name: str, value: Any) -> None:
+    for other in respellings(name):
+        made = copy.deepcopy(ALLOWED)
+        (made[where] if where else made)[other] = value
+        with pytest.raises(Refusal, match=f"{other}="):
+            checked(json.dumps(made).encode(), SETTINGS)
+
+
+def test_empty_fields_in_another_case_undo_nothing() -> None:
+    undone = {
+        "memory": 0, "memoryswap": 0, "pidslimit": 0, "capdrop": [], "securityopt": [], "readonlyrootfs": False,
+        "logconfig": None, "tmpfs": None,
+    }  # fmt: skip
+    with pytest.raises(Refusal, match=r"HostConfig\.memory=0"):
+        checked(body(**undone), SETTINGS)
+    with pytest.raises(Refusal, match="hostconfig=null"):
+        checked(body({"hostconfig": None}), SETTINGS)
+
+
+@pytest.mark.parametrize("value", EMPTY)
+@pytest.mark.parametrize("name", ["MaskedPaths", "ReadonlyPaths", "Privileged", "maskedpaths", "SomethingNew"])
+def test_an_empty_field_of_the_host_without_a_rule_is_not_forwarded(name: str, value: Any) -> None:
+    assert json.loads(checked(body(**{name: value}), SETTINGS)[1]) == FORWARDED
+
+
+@pytest.mark.parametrize("value", EMPTY)
+@pytest.mark.parametrize("name", ["Entrypoint", "Healthcheck", "NetworkingConfig", "entrypoint", "SomethingNew"])
+def test_an_empty_field_of_the_container_without_a_rule_is_not_forwarded(name: str, value: Any) -> None:
+    assert json.loads(checked(body({name: value}), SETTINGS)[1]) == FORWARDED
+
+
+ANY_NAME = st.text() | st.sampled_from(sorted({*ALLOWED, *HOST, *CONTAINER})).flatmap(
+    lambda name: st.just(name) | respelled(name)
+)
+FIELDS = st.dictionaries(ANY_NAME, st.sampled_from(EMPTY) | FULL, max_size=4)
+
+
+@given(FIELDS, FIELDS, st.booleans())
+def test_whatever_is_said_besides_what_is_forwarded_is_built_of_known_names(
+    of_container: dict[str, Any], of_host: dict[str, Any], before: bool
+) -> None:
+    def mixed(fields: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+        return more | {name: value for name, value in fields.items() if name not in more} if before else fields | more
+
+    sent = mixed(ALLOWED, of_container)
+    if isinstance(sent["HostConfig"], dict):
+        sent["HostConfig"] = mixed(sent["HostConfig"], of_host)
+    try:
+        forwarded = json.loads(checked(json.dumps(sent).encode(), SETTINGS)[1])
+    except Refusal:
+        return
+    host = forwarded["HostConfig"]
+    assert {*forwarded} <= KNOWN
+    assert {*host} <= KNOWN_OF_HOST
+    assert host.items() >= {**FORCED, "MemorySwap": host["Memory"]}.items()
+    assert 0 < host["Memory"] <= SETTINGS.max_memory
+    assert {name: sent[name] for name in forwarded if name != "HostConfig"} == {
+        name: value for name, value in forwarded.items() if name != "HostConfig"
+    }
+
+
+@given(ANY_NAME, FULL, st.booleans())
 def test_a_field_that_nobody_has_looked_at_is_refused(name: str, value: Any, in_host: bool) -> None:
-    if name in (ALLOWED["HostConfig"] if in_host else ALLOWED) or name == "CpuShares":
+    if name in (KNOWN_OF_HOST if in_host else KNOWN):
         return
     made = copy.deepcopy(ALLOWED)
     (made["HostConfig"] if in_host else made)[name] = value
@@ -138,7 +229,7 @@ def test_a_body_that_can_be_read_in_two_ways_or_none_is_refused(sent: bytes) -> 
         checked(sent, SETTINGS)
 
 
-@pytest.mark.parametrize("name", ["Env", "Cmd"])
+@pytest.mark.parametrize("name", ["Env", "Cmd", "env", "CMD"])
 def test_a_refusal_shows_no_environment_and_no_words(name: str) -> None:
     with pytest.raises(Refusal) as refused:
         checked(json.dumps({**ALLOWED, name: "secret"}).encode(), SETTINGS)

@@ -23,6 +23,7 @@ COPY --chmod=755 tool /usr/local/bin/tool
 RUN mkdir -m 777 /var/lib/twinserve
 USER 10001:10001
 ENV TWINSERVE_HOME=/var/lib/twinserve
+ENTRYPOINT ["/usr/bin/env"]
 """
 
 

@@ -1,8 +1,9 @@
 """What a container may be: every field that has a rule, and no other.
 
 The fields are those of https://docs.docker.com/reference/api/engine/version/v1.41/ (ContainerCreate). A field without
-a rule must be empty, so that one which a later engine knows is refused until somebody has looked at it. The engine
-reads names without regard to case; here `privileged` is just another field without a rule.
+a rule must be empty, so that one which a later engine knows is refused until somebody has looked at it, and it is left
+out of what is forwarded: to the engine an empty field can say something (`MaskedPaths: []` unmasks). The engine reads
+names without regard to case, and the last one wins: a name that differs from one with a rule in case only is refused.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ def checked(body: bytes, settings: GateSettings) -> tuple[dict[str, Any], bytes]
     host = config.get("HostConfig")
     if not isinstance(host, dict):
         raise Refusal("a container without HostConfig")
-    _obey(config, _container_rules(settings), "")
-    _obey(host, _host_rules(settings), "HostConfig.")
+    config = _understood(config, _container_rules(settings), "")
+    host = _understood(host, _host_rules(settings), "HostConfig.")
     config["HostConfig"] = {**host, **FORCED, "MemorySwap": host["Memory"]}
     return config, json.dumps(config).encode()
 
@@ -68,16 +69,29 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _obey(values: Mapping[str, Any], rules: Mapping[str, Rule], where: str) -> None:
-    for name in values.keys() | rules.keys():
-        value = values.get(name)
-        rule = rules.get(name, _is_empty)
-        if not rule(value):
-            raise Refusal(f"{where}{name[:80]}={_shown(name, value)}")
+def _understood(values: Mapping[str, Any], rules: Mapping[str, Rule], where: str) -> dict[str, Any]:
+    """Of these fields those that have a rule.
+
+    Raises:
+        Refusal: one breaks its rule; or has none and is not empty, or has the name of one that has, in another case.
+    """
+    # folds more than the engine does: the long s and the Kelvin sign in any case
+    taken = {name.casefold() for name in rules}
+    for name, value in values.items():
+        if name not in rules and (name.casefold() in taken or not _is_empty(value)):
+            raise _refusal(where, name, value)
+    for name, rule in rules.items():
+        if not rule(values.get(name)):
+            raise _refusal(where, name, values.get(name))
+    return {name: values[name] for name in rules if name in values}
+
+
+def _refusal(where: str, name: str, value: Any) -> Refusal:
+    return Refusal(f"{where}{name[:80]}={_shown(name, value)}")
 
 
 def _shown(name: str, value: Any) -> str:
-    return "…" if name in {"Env", "Cmd"} else json.dumps(value)[:120]
+    return "…" if name.casefold() in {"env", "cmd"} else json.dumps(value)[:120]
 
 
 def _container_rules(settings: GateSettings) -> dict[str, Rule]:
