@@ -13,6 +13,7 @@ from twinserve.errors import TransientError
 logger = logging.getLogger(__name__)
 STOP_SECONDS = 10  # for requests under way
 MARGIN_SECONDS = 5.0  # for a worker to leave after them
+KILL_SECONDS = 5.0  # for the supervisor to see that the workers are dead
 CHECK_SECONDS, REMIND_SECONDS = 0.5, 0.25
 
 
@@ -20,7 +21,7 @@ def serve_until_stopped(supervisor: Supervisor, signals: StopSignals, drain_seco
     """Wait for a signal, then drain and stop; a second signal ends the workers where they are.
 
     Raises:
-        TransientError: the supervisor ended of itself.
+        TransientError: the supervisor ended of itself, or hangs: its workers are dead then.
     """
     while not signals.arrived(within=CHECK_SECONDS):
         if not supervisor.is_running():
@@ -42,11 +43,21 @@ def _told_again_while_draining(supervisor: Supervisor, signals: StopSignals, sec
 
 
 def _stop(supervisor: Supervisor, signals: StopSignals) -> None:
-    stopping = threading.Thread(target=supervisor.stop, name="stopping")
+    # a daemon: if it hangs, the process can end without it
+    stopping = threading.Thread(target=supervisor.stop, name="stopping", daemon=True)
     stopping.start()
     deadline = time.monotonic() + STOP_SECONDS + MARGIN_SECONDS
+    while stopping.is_alive() and time.monotonic() < deadline and not signals.arrived(within=0.05):
+        pass
+    if stopping.is_alive():
+        _end(supervisor, stopping)
+
+
+def _end(supervisor: Supervisor, stopping: threading.Thread) -> None:
+    logger.warning("ending the workers at once")
+    deadline = time.monotonic() + KILL_SECONDS
     while stopping.is_alive():
-        if signals.arrived(within=0.05) or time.monotonic() > deadline:
-            logger.warning("ending the workers at once")
-            supervisor.kill()
-    stopping.join()
+        supervisor.kill()  # again and again: one may just have started
+        if time.monotonic() > deadline:
+            raise TransientError("BentoML's supervisor does not end", fix="The workers were killed: start it again")
+        stopping.join(CHECK_SECONDS)
