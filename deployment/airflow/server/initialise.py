@@ -18,6 +18,7 @@ def main() -> None:
     set_admin_password(os.environ["AIRFLOW_ADMIN_PASSWORD"])
     for folder in ("data_pipeline", "training_pipeline", "model_serving"):
         Path("/opt/airflow/dags", folder).mkdir(exist_ok=True)
+    install_dags.note_airflow()
     install_dags.main([])
 
 

@@ -29,6 +29,7 @@ case "$*" in
 *"config --hash"*) echo "online $WANTED";;
 *" up --detach"*) : > "$STATE/up";;
 "rm "*-*) rm "$STATE/up";;
+*"install_dags.py --check"*) echo "$CHECK";;
 *"install_dags.py data"*) [ -z "$BROKEN" ] || { echo "no space left" >&2; exit 1; }; echo "DAGs of all";;
 "inspect "*)
     shift 3; comma='['
@@ -98,6 +99,15 @@ def test_dags_that_can_not_be_installed_leave_a_state_that_is_told(tmp_path: Pat
     assert "no space left" in done.told
     assert done.tag == "TAG=1\n"
     assert deployed(tmp_path, WANTED="h").tag == "TAG=2\n", "the same again finishes it"
+
+
+def test_a_release_that_changes_airflow_is_refused_before_anything_changes(tmp_path: Path) -> None:
+    done = deployed(tmp_path, NEW="running-new", CHECK="this release changes Airflow itself: make up")
+    assert done.code == 1
+    assert done.told == "this release changes Airflow itself. Bring all of it there with `make up`\n"
+    assert " up --detach" not in done.calls
+    assert INSTALL not in done.calls
+    assert done.tag == "TAG=1\n"
 
 
 @pytest.mark.parametrize("started", ["", "running-new"])

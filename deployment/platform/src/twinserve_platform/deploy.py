@@ -20,8 +20,8 @@ def deploy(platform: Platform, tell: Callable[[str], None]) -> None:
     In this order, since only the first can show that the release is no good: then nothing has changed.
 
     Raises:
-        Problem: Airflow does not run, an image is missing, or the new service does not get ready: all is as it was.
-            Or the DAGs could not be installed: what is told says so.
+        Problem: an image is missing, Airflow does not run or is changed by the release, or the new service does not get
+            ready: all is as it was. Or the DAGs could not be installed: what is told says so.
     """
     tag = platform.wanted_tag
     compose = platform.compose(tag)
@@ -40,7 +40,7 @@ def deploy_dags(platform: Platform, pipelines: Sequence[str], tell: Callable[[st
     """Put the DAGs of some pipelines, and the tag of the image that their tasks run in, where Airflow reads them.
 
     Raises:
-        Problem: no such pipeline, or Airflow does not run.
+        Problem: no such pipeline, or Airflow does not run or is changed by the release.
     """
     if unknown := sorted(set(pipelines) - set(PIPELINES)):
         raise Problem(f"no pipeline {', '.join(unknown)}", f"There are: {', '.join(PIPELINES)}")
@@ -52,9 +52,16 @@ def deploy_dags(platform: Platform, pipelines: Sequence[str], tell: Callable[[st
 def _needed_airflow(compose: Compose) -> None:
     if not any(c.state == "running" for c in compose.containers("airflow-scheduler")):
         raise Problem("Airflow does not run", "`make up` starts it, with this release's DAGs")
+    if in_the_way := _in_airflow(compose, "--check").strip():
+        what, _, fix = in_the_way.partition(": ")
+        raise Problem(what, f"Bring all of it there with `{fix}`")
 
 
-def _install_dags(compose: Compose, arguments: Sequence[str], tell: Callable[[str], None]) -> None:
-    install = ("airflow-init", "python", "/opt/airflow/server/install_dags.py", *arguments)
-    for line in compose.run("run", "--rm", "--no-deps", "--no-TTY", *install, capture=True).splitlines():
+def _install_dags(compose: Compose, pipelines: Sequence[str], tell: Callable[[str], None]) -> None:
+    for line in _in_airflow(compose, *pipelines).splitlines():
         tell(line)
+
+
+def _in_airflow(compose: Compose, *arguments: str) -> str:
+    words = ("airflow-init", "python", "/opt/airflow/server/install_dags.py", *arguments)
+    return compose.run("run", "--rm", "--no-deps", "--no-TTY", *words, capture=True)
