@@ -119,7 +119,7 @@ $(addprefix build-image-,$(IMAGES)): build-image-%: docker-there
 		--build-arg VERSION=$(TAG) --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) .
 
 .PHONY: push
-push: docker-there ## The images to DOCKER_REGISTRY; IMAGES="model_serving" for some
+push: engine-there ## The images to DOCKER_REGISTRY; IMAGES="model_serving" for some
 	@$(if $(DOCKER_REGISTRY),,echo 'DOCKER_REGISTRY is not set: name the registry, as in make push DOCKER_REGISTRY=registry.example.org' >&2; exit 2)
 	@$(if $(filter %-dirty,$(TAG)),echo '$(TAG) is no release: commit what has changed; then make build push' >&2; exit 2)
 	@for image in $(foreach name,$(IMAGES),$(call image,$(name))); do \
@@ -130,10 +130,24 @@ push: docker-there ## The images to DOCKER_REGISTRY; IMAGES="model_serving" for 
 		docker image push --quiet "$(DOCKER_REGISTRY)/$$image"; \
 	done
 
-.PHONY: docker-there
-docker-there:
+.PHONY: pull
+pull: engine-there ## The images from DOCKER_REGISTRY, of this checkout or of TAG=…; then make up or make deploy
+	@$(if $(DOCKER_REGISTRY),,echo 'DOCKER_REGISTRY is not set: name the registry, as in make pull DOCKER_REGISTRY=registry.example.org' >&2; exit 2)
+	@$(if $(filter %-dirty,$(TAG)),echo '$(TAG) is no release: name one with TAG=…' >&2; exit 2)
+	@for image in $(foreach name,$(IMAGES),$(call image,$(name))); do \
+		docker image pull --quiet "$(DOCKER_REGISTRY)/$$image"; \
+	done
+	@for image in $(foreach name,$(IMAGES),$(call image,$(name))); do \
+		docker image tag "$(DOCKER_REGISTRY)/$$image" "$$image"; \
+	done
+
+.PHONY: engine-there
+engine-there:
 	@$(if $(TAG),,echo 'TAG is not set, and this is no git checkout to take it from: make TAG=…' >&2; exit 2)
 	@docker version >/dev/null 2>&1 || { echo 'No Docker engine answers: install Docker, or start it' >&2; exit 2; }
+
+.PHONY: docker-there
+docker-there: engine-there
 	@docker buildx version >/dev/null 2>&1 || { echo 'The Docker client has no buildx: install the plug-in docker-buildx' >&2; exit 2; }
 
 # ------------------------------------------------------------------- platform

@@ -19,7 +19,8 @@ def needed_images(compose: Compose, tag: str) -> None:
     if missing:
         names = " ".join(image.rpartition("/")[2].partition(":")[0] for image in missing)
         raise Problem(
-            f"no image {', '.join(missing)}", f'`make build IMAGES="{names}"` makes them, if {tag} is this checkout'
+            f"no image {', '.join(missing)}",
+            f'`make build IMAGES="{names}"` makes them, if {tag} is this checkout; `make pull TAG={tag}` fetches them',
         )
 
 
