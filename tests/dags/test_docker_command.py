@@ -9,17 +9,21 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import docker
 import pytest
 from airflow.sdk.exceptions import AirflowException
 from container_settings import ContainerSettings
-from docker.errors import APIError
-from docker_command import limits
+from docker.errors import APIError, NotFound
+from docker_command import DockerCommand, limits
 from docker_world import DockerWorld, docker_world
 from one_task_dag import result, run
 from task_container import TASK_LABEL, TaskContainer
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
 
 pytestmark = pytest.mark.docker
 SECRET = "s3cret-word"
@@ -192,13 +196,13 @@ def arguments(world: DockerWorld, do: str, **labels: str) -> dict[str, Any]:
     return {"image": f"{world.name}/tool:1", "command": ["tool", f"--do={do}"], "labels": labels}
 
 
-def container(world: DockerWorld, name: str = "task-x") -> TaskContainer:
-    """A container that is reached through the gate."""
+def container(world: DockerWorld, tell: Callable[..., None] = lambda *_: None) -> TaskContainer:
+    """A container that is reached through the gate, the same for all tries of one task."""
 
     def connect() -> docker.APIClient:
         return docker.APIClient(base_url=world.gate.url, version="auto")
 
-    return TaskContainer(connect, name, lambda *_: None)
+    return TaskContainer(connect, "task-x", tell)
 
 
 def allowed() -> dict[str, Any]:
@@ -247,6 +251,77 @@ def test_a_container_whose_time_is_up_is_removed_by_whoever_comes_next(world: Do
     for name in ("task-in-time", "task-without-limit"):
         world.client.remove_container(name)
     assert left == {"['/task-in-time']", "['/task-without-limit']"}
+
+
+def test_one_that_cannot_be_removed_keeps_nobody_from_running(
+    world: DockerWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = arguments(world, "time.sleep(600)", until="1")
+    # of another network, so the gate refuses it; in this one too, so it is among those that are found
+    outside = world.client.create_container(**made)["Id"]
+    world.client.connect_container_to_network(outside, world.name)
+    world.client.create_container(
+        name="task-overdue", host_config=world.client.create_host_config(network_mode=world.name), **made
+    )
+    following = container(world)
+    code = following.run(arguments(world, "print('{}')"), allowed())
+    following.stop()
+    left = [found["Id"] for found in world.containers()]
+    world.client.remove_container(outside)
+    assert (code, left) == (0, [outside])
+    assert f"container {outside} is past its time and could not be removed" in caplog.text
+
+
+class Interrupted(docker.APIClient):  # type: ignore[misc] # it has no types
+    """A client that is in the middle of a call when somebody stops the task, as a signal's handler does."""
+
+    call = "none"
+    stop_task: Callable[[], None]
+
+    def send(self, request: Any, **more: Any) -> Any:
+        """As it is sent, but for that."""
+        if self.call in request.url:
+            self.stop_task()
+        return super().send(request, **more)
+
+
+@pytest.mark.parametrize("call", ["/containers/json", "/containers/create", "/attach", "/start"])
+def test_a_stop_before_the_start_is_not_lost(world: DockerWorld, call: str) -> None:
+    told: list[str] = []
+    client = Interrupted(base_url=world.gate.url, version="auto")
+    stopped = TaskContainer(lambda: client, "task-x", lambda _, line: told.append(line))
+    client.call, client.stop_task = call, stopped.stop
+    with pytest.raises((AirflowException, NotFound)):
+        stopped.run(arguments(world, "print('began', flush=True); time.sleep(2)"), allowed())
+    stopped.stop()
+    assert told == []
+
+
+def test_a_task_that_was_killed_before_it_had_a_container_starts_none() -> None:
+    command = DockerCommand(task_id="t", command=["tool", "go"], options={"--do": "print('{}')"})
+    command.on_kill()
+    with pytest.raises(AirflowException, match="was stopped before"):
+        command.execute(cast("Context", {"ti": SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)}))
+
+
+def test_a_try_whose_worker_was_taken_for_dead_leaves_the_next_one_alone(world: DockerWorld) -> None:
+    first = container(world)
+    left = aside(first, arguments(world, "time.sleep(600)"))
+    with meanwhile(world, lambda _: None):
+        left.start()
+    outlived: list[bool] = []
+
+    def interfere(_: str, line: object, *__: object) -> None:
+        if line == "begun":
+            left.join(timeout=5)
+            first.stop()
+            outlived.append(left.is_alive())
+
+    second = container(world, interfere)
+    code = second.run(arguments(world, "print('begun', flush=True); time.sleep(3); print('{}')"), allowed())
+    second.stop()
+    left.join()
+    assert (code, second.last_output, outlived) == (0, "{}", [False])
 
 
 def test_a_command_that_does_not_listen_is_killed(world: DockerWorld) -> None:

@@ -97,7 +97,10 @@ def test_a_container_with_more_than_a_task_needs_is_refused(
 
 def created(world: DockerWorld, guarded: docker.APIClient, **more: Any) -> dict[str, Any]:
     """What the engine made of a body that the client for Python would not write."""
-    host = guarded.create_host_config(network_mode=world.name, mem_limit="64m", pids_limit=64)
+    host = guarded.create_host_config(
+        network_mode=world.name, mem_limit="64m", memswap_limit="64m", pids_limit=64, cap_drop=["ALL"],
+        security_opt=["no-new-privileges"], read_only=True, tmpfs={"/tmp": ""},  # noqa: S108 - in the container
+    )  # fmt: skip
     config = guarded.create_container_config(f"{world.name}/tool:1", ["id"], labels={"io.twinserve.task": "dag.task"})
     sent = {**config, "HostConfig": {**host, **more.pop("host", {})}, **more}
     made = guarded.create_container_from_config(sent, "task-odd")["Id"]
@@ -118,11 +121,12 @@ def test_an_empty_field_does_to_the_engine_what_a_missing_one_does(
 
 
 def test_empty_fields_in_another_case_undo_nothing(guarded: docker.APIClient, world: DockerWorld) -> None:
-    undone = {
+    undone: dict[str, Any] = {
         "memory": 0, "memoryswap": 0, "pidslimit": 0, "capdrop": [], "securityopt": [], "readonlyrootfs": False,
         "logconfig": None, "tmpfs": None,
     }  # fmt: skip
-    for more in ({"host": undone}, {"hostconfig": {}}, {"ho\u017ftConfig": {}}):
+    bodies: list[dict[str, Any]] = [{"host": undone}, {"hostconfig": {}}, {"ho\u017ftConfig": {}}]
+    for more in bodies:
         with pytest.raises(APIError) as refused:
             created(world, guarded, **more)
         assert refused.value.status_code == 403

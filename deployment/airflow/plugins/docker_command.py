@@ -52,6 +52,7 @@ class DockerCommand(DockerOperator):
         self.words = list(command)
         self.options = dict(options)
         self._container: TaskContainer | None = None
+        self._killed = False
 
     def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override] # it gives lines, we a result
         """Run the command.
@@ -75,6 +76,8 @@ class DockerCommand(DockerOperator):
             "environment": container_environment(os.environ),
             "labels": self._labels(instance),
         }
+        if self._killed:  # before there was a container to be told
+            self._container.stop()
         with engine_problems(str(self.docker_url), image):
             try:
                 code = self._container.run(arguments, limits(settings))
@@ -108,7 +111,8 @@ class DockerCommand(DockerOperator):
         self.log.info(form, *(without_passwords(str(value)) for value in values))
 
     def on_kill(self) -> None:
-        """Stop the container and remove it."""
+        """Stop the container and remove it; one that has not started won't."""
+        self._killed = True
         if self._container:
             self._container.stop()
 
