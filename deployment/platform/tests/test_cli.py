@@ -61,9 +61,11 @@ def test_an_unknown_pipeline_names_those_there_are(tmp_path: Path) -> None:
     assert done.stderr.startswith("no pipeline data. There are: data_pipeline")
 
 
+OF_AN_EARLIER_START = '[ "$1" != volume ] || echo twinserve_postgres'
+
+
 def test_a_lost_env_file_makes_no_new_passwords(tmp_path: Path) -> None:
-    """A docker that finds every volume: data of an earlier start is there."""
-    done = call(tmp_path, "up", path=script(tmp_path, "exit 0"))
+    done = call(tmp_path, "up", path=script(tmp_path, OF_AN_EARLIER_START))
     assert done.returncode == 1
     assert "has no POSTGRES_PASSWORD, AIRFLOW_DB_PASSWORD" in done.stderr
     assert "twinserve_postgres" in done.stderr
@@ -73,9 +75,17 @@ def test_a_lost_env_file_makes_no_new_passwords(tmp_path: Path) -> None:
 def test_one_lost_password_is_named(tmp_path: Path) -> None:
     given = "".join(f"{name}=x\n" for name in SECRETS if name not in {"FEAST_DB_PASSWORD", "REDIS_PASSWORD"})
     (tmp_path / ".env").write_text(given)
-    done = call(tmp_path, "up", path=script(tmp_path, "exit 0"))
+    done = call(tmp_path, "up", path=script(tmp_path, OF_AN_EARLIER_START))
     assert "has no FEAST_DB_PASSWORD, and the data of twinserve_postgres is behind it" in done.stderr
     assert (tmp_path / ".env").read_text() == given
+
+
+@pytest.mark.parametrize(("command", "asked"), [("up", "volume"), ("down", "ps")])
+def test_an_engine_that_fails_is_one_line_and_makes_no_passwords(tmp_path: Path, command: str, asked: str) -> None:
+    failing = f'[ "$1" != {asked} ] || {{ echo "the engine is tired" >&2; exit 1; }}'
+    done = call(tmp_path, command, path=script(tmp_path, failing))
+    assert (done.returncode, done.stderr) == (1, f"docker {asked} failed: the engine is tired. Try it by hand\n")
+    assert not (tmp_path / ".env").exists()
 
 
 def test_the_users_own_compose_file_counts(tmp_path: Path) -> None:
@@ -95,7 +105,7 @@ def test_an_empty_secret_of_the_shell_does_not_hide_the_one_that_is_kept(tmp_pat
 
 def test_a_missing_image_says_how_to_make_it(tmp_path: Path) -> None:
     lines = """case "$*" in
-    *"volume inspect"*|*"image inspect"*) exit 1;;
+    *"image inspect"*) exit 1;;
     *"config --images"*) echo local/twinserve/airflow:1; echo redis:7;;
     esac"""
     done = call(tmp_path, "up", path=script(tmp_path, lines))

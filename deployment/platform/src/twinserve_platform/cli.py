@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from twinserve_platform.compose import needed_docker
 from twinserve_platform.deploy import PIPELINES, deploy, deploy_dags
 from twinserve_platform.pages import page_lines, state_table
 from twinserve_platform.platform import PROFILES, Platform
@@ -22,8 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives the exit code."""
     chosen = parser().parse_args(arguments)
     try:
-        needed_docker()
-        chosen.run(platform(chosen), chosen)
+        its = platform(chosen)
+        its.engine.needed()
+        chosen.run(its, chosen)
     except Problem as problem:
         sys.stderr.write(f"{problem}\n")
         return 1

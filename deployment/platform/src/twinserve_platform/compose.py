@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -108,21 +107,3 @@ def _container(entry: Mapping[str, Any]) -> Container:
         id=entry["ID"], name=entry["Name"], service=entry["Service"], state=entry["State"],
         health=entry.get("Health", ""), exit_code=entry.get("ExitCode", 0), image=entry.get("Image", ""),
     )  # fmt: skip
-
-
-def needed_docker() -> None:
-    """Look whether there is an engine and Compose v2.
-
-    Raises:
-        Problem: there is none, or it can't be reached.
-    """
-    if not shutil.which("docker"):
-        raise Problem("no command `docker`", "Install Docker Engine with its Compose plug-in")
-    for words, missing, fix in (
-        (["docker", "compose", "version"], "Docker has no Compose v2", "Install its plug-in docker-compose-plugin"),
-        (["docker", "version", "--format", "{{.Server.Version}}"], "the Docker engine can't be reached", "Start it"),
-    ):
-        done = subprocess.run(words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-        if done.returncode:
-            said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-            raise Problem(missing + (f": {said[-1]}" if said else ""), fix)

@@ -1,8 +1,9 @@
-"""The Docker engine, for what Compose has no word for: one container among those of a service."""
+"""The Docker engine, for what Compose has no word for: single containers, images, volumes."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -54,6 +55,15 @@ class Engine:
         found = self._call("image", "inspect", "--format", "{{.Id}}", name)
         return found.stdout.strip() if found.returncode == 0 else ""
 
+    def labelled(self, label: str, network: str) -> list[str]:
+        """Ids of the containers with this label in this network, stopped ones too."""
+        wanted = ("--filter", f"label={label}", "--filter", f"network={network}")
+        return self._run("ps", "--all", "--quiet", *wanted).split()
+
+    def volumes(self) -> list[str]:
+        """Names of all volumes."""
+        return self._run("volume", "ls", "--quiet").split()
+
     def retire(self, ids: Sequence[str]) -> list[str]:
         """Stop containers, each within its grace period, and remove them; gives the ids of those that were killed."""
         if not ids:
@@ -72,6 +82,23 @@ class Engine:
         """What a container said last, on both its outputs."""
         said = self._call("logs", "--tail", str(LAST_LINES), container)
         return (said.stdout + said.stderr).splitlines()[-LAST_LINES:]
+
+    def needed(self) -> None:
+        """Look whether there is an engine and Compose v2.
+
+        Raises:
+            Problem: there is none, or it can't be reached.
+        """
+        if not shutil.which("docker", path=self._environment.get("PATH")):
+            raise Problem("no command `docker`", "Install Docker Engine with its Compose plug-in")
+        for words, missing, fix in (
+            (("compose", "version"), "Docker has no Compose v2", "Install its plug-in docker-compose-plugin"),
+            (("version", "--format", "{{.Server.Version}}"), "the Docker engine can't be reached", "Start it"),
+        ):
+            done = self._call(*words)
+            if done.returncode:
+                said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+                raise Problem(missing + (f": {said[-1]}" if said else ""), fix)
 
     def _run(self, *arguments: str) -> str:
         done = self._call(*arguments)

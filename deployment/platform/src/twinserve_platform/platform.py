@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from twinserve_platform.compose import Compose
+from twinserve_platform.engine import Engine
 from twinserve_platform.problem import Problem
 from twinserve_platform.secrets_file import SECRETS, missing_secrets, read_env
 
@@ -33,6 +33,11 @@ class Platform:
     root: Path
     env_file: Path
     environment: Mapping[str, str]
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that it runs on."""
+        return Engine(self.environment)
 
     def variable(self, name: str, default: str = "") -> str:
         """A variable of the environment or else of the env file."""
@@ -79,19 +84,11 @@ class Platform:
 
     def task_containers(self) -> list[str]:
         """Ids of the containers of Airflow's tasks, running or not."""
-        found = subprocess.run(
-            ["docker", "ps", "--all", "--quiet", "--filter", f"label={TASK_LABEL}",
-             "--filter", f"network={self.project}_backend"],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        return found.stdout.split()
+        return self.engine.labelled(TASK_LABEL, f"{self.project}_backend")
 
     def has_volume(self, name: str) -> bool:
         """Whether a volume of an earlier start is there; there is none without a name."""
-        if not name:
-            return False
-        words = ["docker", "volume", "inspect", f"{self.project}_{name}"]
-        return subprocess.run(words, capture_output=True, check=False).returncode == 0
+        return bool(name) and f"{self.project}_{name}" in self.engine.volumes()
 
 
 def socket_group(socket: str) -> str:

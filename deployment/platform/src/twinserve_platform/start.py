@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from twinserve_platform.images import needed_images
 from twinserve_platform.platform import PROFILES, Platform
@@ -68,5 +68,6 @@ def down(platform: Platform, *, volumes: bool, tell: Tell) -> None:
         compose.run("stop", "airflow-scheduler")  # before its tasks, which it would start again
     if tasks := platform.task_containers():
         tell(f"removing {len(tasks)} containers of tasks")
-        subprocess.run(["docker", "rm", "--force", *tasks], capture_output=True, check=False)
+        with suppress(Problem):  # one that is going by itself can't be removed, and need not be
+            platform.engine.remove(tasks)
     compose.run("down", "--remove-orphans", *(["--volumes"] if volumes else []))
