@@ -18,7 +18,8 @@ import pytest
 import yaml
 from docker_platform import ROOT
 from platform_under_test import CommandFailed, Platform, free_port, stop
-from profile_project import container, wait_for
+from profile_project import container
+from waiting import until
 
 pytestmark = [pytest.mark.docker, pytest.mark.integration]
 OPENSEARCH = "opensearchproject/opensearch:2.19.1"
@@ -42,7 +43,7 @@ def opensearch() -> Iterator[httpx.Client]:
         container("--publish", f"127.0.0.1:{port}:9200", *SINGLE_NODE, OPENSEARCH),
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client,
     ):
-        wait_for(lambda: answers(client), lambda: "OpenSearch does not answer", 120)
+        until("OpenSearch answers", lambda: answers(client))
         template = json.loads((SETUP / "index-template.json").read_text())
         # Elasticsearch's own; OpenSearch has state management in its place
         assert template["template"]["settings"].pop("index.lifecycle.name") == "twinserve-logs"
@@ -86,7 +87,7 @@ def service_lines(home: Platform) -> list[str]:
         command = [str(ROOT / ".venv" / "bin" / "model-serving"), "serve"]
         service = subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True)
     try:
-        wait_for(lambda: "not ready: " in log.read_text(), log.read_text)
+        until("it says why", lambda: "not ready: " in log.read_text(), also=log.read_text)
     finally:
         stop(service)
     said = log.read_text().splitlines()

@@ -26,7 +26,8 @@ import redis
 import yaml
 from docker_platform import ROOT
 from platform_under_test import Platform
-from profile_project import ProfileProject, container, has_image, profile_project, wait_for
+from profile_project import ProfileProject, container, has_image, profile_project
+from waiting import until
 
 pytestmark = [pytest.mark.docker, pytest.mark.integration]
 PROMETHEUS = "prom/prometheus:v2.42.0"
@@ -99,7 +100,7 @@ def own_stack(folder: Path) -> Iterator[str]:
         project.start("gateway")
         with outage(home.home):
             ask_for_a_while(project.url("ONLINE_PORT"))
-        wait_for(lambda: set(Watched(client_of(project)).targets()) == JOBS, lambda: "targets are missing")
+        until("all targets", lambda: set(Watched(client_of(project)).targets()) == JOBS)
         yield project.url("PROMETHEUS_PORT")
 
 
@@ -174,7 +175,7 @@ def ask_for_a_while(url: str) -> None:
     ]
     end = time.monotonic() + TRAFFIC_SECONDS
     with httpx.Client(base_url=url, timeout=10, trust_env=False) as client:
-        wait_for(lambda: client.get("/readyz").status_code == 200, lambda: client.get("/readyz").text)
+        until("ready", lambda: client.get("/readyz").is_success, also=lambda: client.get("/readyz").text)
         while time.monotonic() < end:
             for body in bodies:
                 client.post("/inference", json=body)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from docker_platform import DockerPlatform, until
+from docker_platform import DockerPlatform
 from two_runtimes import Both, await_ready, run_dag
+from waiting import until
 
 from twinserve_local.online_service import ask, example_request
 

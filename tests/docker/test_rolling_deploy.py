@@ -17,6 +17,7 @@ import pytest
 from rolling_project import RollingProject, ask, docker, rolling_project
 from serving_worlds import FRESH, RIDES, classifier_output, fitted_classifier, make_world, ride_rows
 from steady_load import steady_load
+from waiting import until
 
 from twinserve_platform.problem import Problem
 from twinserve_platform.roll import Limits, roll
@@ -125,10 +126,7 @@ def begun_roll(project: RollingProject, before: list[str]) -> subprocess.Popen[s
         env={**project.compose.environment, "PYTHONPATH": str(PLATFORM)},
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while len(project.online()) == len(before):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until("a new container", lambda: len(project.online()) > len(before))
     return process
 
 
@@ -216,10 +214,7 @@ def test_a_container_ends_well_on_sigterm_and_leaves_no_zombie(project: RollingP
     settings += ["--env", "TWINSERVE_REDIS_URL=redis://nowhere:6379/0", "--env", "TWINSERVE_ONLINE_WORKERS=2"]
     docker("run", "--detach", "--name", name, *init, *settings, image)
     try:
-        deadline = time.monotonic() + 60
-        while "not ready" not in docker("logs", name) + logs_on_error(name):
-            assert time.monotonic() < deadline
-            time.sleep(0.3)
+        until("it tries to load", lambda: "not ready" in docker("logs", name) + logs_on_error(name))
         listed = docker("top", name, "-eo", "pid,stat,args")
         assert not any(line.split()[1].startswith("Z") for line in listed.splitlines()[1:]), listed
         began = time.monotonic()
