@@ -28,8 +28,8 @@ from serving_worlds import (
     classifier_output,
     fitted_classifier,
     program,
-    wait_until,
 )
+from waiting import until
 
 from model_serving.batch.batch_prediction import batch_prediction
 from model_serving.batch.data_extraction import data_extraction
@@ -371,7 +371,7 @@ def test_a_kill_at_any_moment_leaves_all_or_nothing(rides: World, tmp_path: Path
         env=rides.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     folder = batch.run.output.parent
-    wait_until(lambda: folder.is_dir() and any(f.stat().st_size > 1000 for f in folder.iterdir()), "nothing is written")
+    until("rows", lambda: folder.is_dir() and any(f.stat().st_size > 1000 for f in folder.iterdir()), pause=0.02)
     os.kill(killed.pid, signal.SIGKILL)
     killed.wait()
     assert not batch.run.output.exists(), "the kill came too late to mean anything"

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 import httpx
 import psutil
 import pytest
-from serving_worlds import FRESH, Server, StartServer, World, wait_until
+from serving_worlds import FRESH, Server, StartServer, World
+from waiting import until
 
 from model_serving.online.stop_signals import StopSignals
 
@@ -23,7 +24,7 @@ ASKED = {"request_id": "r", "driver_ids": FRESH}
 
 def drained(server: Server, seconds: float = 30) -> None:
     """Wait until the service says that it drains."""
-    wait_until(lambda: server.status("/readyz") == 503, "still ready", seconds, also=server.log.read_text)
+    until("no longer ready", lambda: server.status("/readyz") == 503, seconds, also=server.log.read_text)
 
 
 @contextmanager
@@ -69,7 +70,7 @@ def test_without_a_drain_time_it_stops_at_once_and_answers_what_has_begun(rides:
     server.await_ready()
     with half_a_request(server.port) as connection:
         server.process.terminate()
-        wait_until(lambda: refuses(server.port), "it still takes connections", seconds=5)
+        until("it takes no connections", lambda: refuses(server.port), seconds=5)
         assert server.process.poll() is None
         connection.sendall(b'"driver_ids": [1001]}')
         assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
@@ -100,13 +101,13 @@ def test_a_request_that_never_ends_does_not_keep_it_from_stopping(rides: World, 
     server.await_ready()
     with half_a_request(server.port):
         server.process.terminate()
-        wait_until(lambda: refuses(server.port), "it still takes connections", seconds=5)
+        until("it takes no connections", lambda: refuses(server.port), seconds=5)
         assert server.process.wait(timeout=60) == 0
 
 
 def test_a_signal_while_it_starts_stops_it(rides: World, start: StartServer) -> None:
     server = start(rides, TWINSERVE_ONLINE_DRAIN_SECONDS="1")
-    wait_until(lambda: "listening on" in server.log.read_text(), "not started")
+    until("it has started", lambda: "listening on" in server.log.read_text())
     server.process.terminate()
     assert server.process.wait(timeout=60) == 0
 
@@ -114,7 +115,7 @@ def test_a_signal_while_it_starts_stops_it(rides: World, start: StartServer) -> 
 def test_while_one_of_two_workers_loads_again_no_request_is_refused(rides: World, start: StartServer) -> None:
     server = start(rides, TWINSERVE_ONLINE_WORKERS="2")
     server.await_ready()
-    wait_until(lambda: server.log.read_text().count("ready: ranker") == 2, "one worker is not ready")
+    until("both workers are ready", lambda: server.log.read_text().count("ready: ranker") == 2)
     first = server.workers()[0]
     os.kill(first.pid, signal.SIGKILL)
     psutil.wait_procs([first], timeout=10)

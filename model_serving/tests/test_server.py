@@ -17,8 +17,8 @@ from serving_worlds import (
     World,
     classifier_output,
     fitted_classifier,
-    wait_until,
 )
+from waiting import until
 
 pytestmark = pytest.mark.integration
 ASKED = {"request_id": "r", "driver_ids": [*FRESH, UNKNOWN]}
@@ -26,10 +26,10 @@ ASKED = {"request_id": "r", "driver_ids": [*FRESH, UNKNOWN]}
 
 def test_a_life_from_start_to_sigterm(rides: World, start: StartServer) -> None:
     server = start(rides, TWINSERVE_ONLINE_WORKERS="2")
-    wait_until(lambda: server.status("/livez") == 200, "not alive", also=server.log.read_text)
+    until("alive", lambda: server.status("/livez") == 200, also=server.log.read_text)
     server.await_ready()
     # two workers become ready one after the other, and a new connection may reach either
-    wait_until(lambda: server.log.read_text().count("ready: ranker") == 2, "one worker is not ready")
+    until("both workers are ready", lambda: server.log.read_text().count("ready: ranker") == 2)
 
     answer = server.ask(ASKED)
     assert answer.status_code == 200
@@ -66,7 +66,7 @@ def test_a_life_from_start_to_sigterm(rides: World, start: StartServer) -> None:
 def test_it_waits_for_a_champion_and_says_what_it_waits_for(rides: World, start: StartServer) -> None:
     world = rides.renamed("late")
     server = start(world)
-    wait_until(lambda: "has no champion" in reason(server), "no reason given", also=server.log.read_text)
+    until("the reason", lambda: "has no champion" in reason(server), also=server.log.read_text)
     assert server.status("/livez") == 200
     refused = server.ask(ASKED)
     assert refused.status_code == 503
@@ -91,8 +91,7 @@ def reason(server: Server) -> str:
 
 def test_ctrl_c_and_a_killed_supervisor_leave_nobody_behind(rides: World, start: StartServer) -> None:
     interrupted, killed = start(rides), start(rides)
-    for server in (interrupted, killed):
-        wait_until(lambda server=server: server.status("/livez") == 200, "not alive")  # type: ignore[misc]
+    until("both are alive", lambda: all(server.status("/livez") == 200 for server in (interrupted, killed)))
     workers = interrupted.workers()
     interrupted.process.send_signal(signal.SIGINT)
     assert interrupted.process.wait(timeout=30) == 0

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from alert_receiver import AlertReceiver, alert_receiver
-from running_airflow import RunningAirflow, await_true, running_airflow
+from running_airflow import RunningAirflow, running_airflow
+from waiting import until
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = {name: ROOT / name / "dags" for name in ("data_pipeline", "training_pipeline", "model_serving")}
@@ -96,7 +97,7 @@ def test_an_ingest_that_changed_nothing_starts_nobody_and_one_that_did_starts_ea
         world.airflow.pause(dag_id, paused=False)
     # a daily DAG that is switched on does the day that is over
     world.airflow.pause("db_to_offline_store", paused=False)
-    await_true(lambda: list(world.airflow.states("db_to_offline_store").values()) == ["success"])
+    until("one run, well ended", lambda: list(world.airflow.states("db_to_offline_store").values()) == ["success"])
     (daily,) = world.airflow.runs("db_to_offline_store")
     assert daily["run_type"] == "scheduled"
     ingest, *_ = world.calls()
@@ -104,8 +105,8 @@ def test_an_ingest_that_changed_nothing_starts_nobody_and_one_that_did_starts_ea
     assert world.airflow.events("offline_features") == []
     world.finds(5)
     assert world.airflow.trigger("db_to_offline_store") == "success"
-    await_true(lambda: all("success" in world.airflow.states(dag_id).values() for dag_id in WAITING))
-    await_true(world.is_quiet)
+    until("all ran", lambda: all("success" in world.airflow.states(dag_id).values() for dag_id in WAITING))
+    until("nothing runs", world.is_quiet)
     for dag_id in WAITING:
         assert [run["run_type"] for run in world.airflow.runs(dag_id)] == ["asset_triggered"]
     (event,) = world.airflow.events("offline_features")
@@ -136,27 +137,27 @@ def test_ingest_again_and_score_by_date(world: World) -> None:
         with world.airflow.standing_still():
             world.airflow.command("backfill", "create", "--dag-id", "db_to_offline_store", *words)
             world.airflow.call("POST", "/backfills", json=body)
-        await_true(world.is_quiet)
+        until("nothing runs", world.is_quiet)
 
     for dag_id in dag_ids:
         world.airflow.pause(dag_id, paused=False)
-    await_true(world.is_quiet)
+    until("nothing runs", world.is_quiet)
     world.calls()
     backfill("2026-01-05", "2026-01-07")
     days = [f"2026-01-0{day}" for day in (5, 6, 7, 8)]
     expected = []
     for day, end in pairwise(days):
-        since, until, scored = f"{day}T00:00:00+00:00", f"{end}T00:00:00+00:00", f"--run-key={day}"
+        since, before, scored = f"{day}T00:00:00+00:00", f"{end}T00:00:00+00:00", f"--run-key={day}"
         expected += [
-            f"data-pipeline ingest --run-key=backfill-{day} --since={since} --until={until}",
+            f"data-pipeline ingest --run-key=backfill-{day} --since={since} --until={before}",
             f"data-pipeline clean --run-key=backfill-{day}",
             f"data-pipeline explore-and-validate --run-key=backfill-{day}",
             f"model-serving batch feature-store-init {scored}",
-            f"model-serving batch data-extraction {scored} --input=/requests/{day}.csv --as-of={until}",
+            f"model-serving batch data-extraction {scored} --input=/requests/{day}.csv --as-of={before}",
             f"model-serving batch batch-prediction {scored}",
         ]
     assert sorted(world.calls()) == sorted(expected)
-    await_true(lambda: not any(map(world.airflow.backfills, dag_ids)))
+    until("the backfills' end", lambda: not any(map(world.airflow.backfills, dag_ids)))
     backfill("2026-01-06", "2026-01-06", "completed")
     assert sorted(world.calls()) == sorted(expected[6:12])
 

@@ -8,8 +8,7 @@ import os
 import subprocess
 import sys
 import tarfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,16 +141,3 @@ def platform_environment(tag: str, project: str = "twinserve-test") -> dict[str,
         # a DAG that is switched on would first catch up with its schedule
         "AIRFLOW_USE_JOB_SCHEDULE": "False",
     }
-
-
-def until(what: str, look: Callable[[], Any], seconds: float = 120.0, pause: float = 0.3) -> Any:
-    """Wait until `look` gives something true.
-
-    Raises:
-        AssertionError: the time is up.
-    """
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"not after {seconds:.0f} s: {what}"
-        time.sleep(pause)
-    return found

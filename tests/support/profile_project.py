@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,11 +90,3 @@ def container(*words: str) -> Iterator[str]:
 def has_image(image: str) -> bool:
     """Whether an image is on this machine."""
     return subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False).returncode == 0
-
-
-def wait_for(happened: Callable[[], bool], complaint: Callable[[], object], seconds: float = 60) -> None:
-    """Wait until something is so; say what is the matter if it does not come."""
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, complaint()
-        time.sleep(0.5)

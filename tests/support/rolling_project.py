@@ -6,12 +6,12 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import httpx
+from waiting import until
 
 from twinserve_platform.compose import Compose
 
@@ -47,10 +47,10 @@ class RollingProject:
 
     def await_asked(self, count: int, seconds: float = 120) -> None:
         """Wait until the gateway sends requests to so many containers."""
-        deadline = time.monotonic() + seconds
-        while len(self.asked()) != count:
-            assert time.monotonic() < deadline, self.compose.run("logs", "--tail", "20", capture=True)
-            time.sleep(0.3)
+        until(
+            f"the gateway asks {count}", lambda: len(self.asked()) == count, seconds,
+            also=lambda: self.compose.run("logs", "--tail", "20", capture=True),
+        )  # fmt: skip
 
     def access_log(self) -> list[dict[str, Any]]:
         """The gateway's lines, one for each request."""

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from docker_platform import DockerPlatform, until
+from docker_platform import DockerPlatform
+from waiting import until
 
 from twinserve_local.airflow_api import AirflowApi
 

@@ -12,7 +12,6 @@ import json
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ import psutil
 import pytest
 import redis
 from small_feature_repo import write_feature_repo
+from waiting import until
 
 from twinserve.contract import Contract, GoldenRow, MissingPolicy, Output, Tolerance, build_contract, library_versions
 from twinserve.embedded.redis import leased_redis
@@ -222,7 +222,7 @@ class OwnRedis:
             [str(Path(found.origin).parent / "bin" / "redis-server"), *words], stdout=subprocess.DEVNULL
         )
         with redis.Redis(port=self.port) as client:
-            wait_until(lambda: _answers(client), "Redis does not answer")
+            until("Redis answers", lambda: _answers(client))
 
     def kill(self) -> None:
         if self._process is not None:
@@ -261,7 +261,7 @@ class Server:
         return self.http.post("/inference", json=body, headers=headers)
 
     def await_ready(self) -> None:
-        wait_until(lambda: self.status("/readyz") == 200, "not ready", also=self.log.read_text)
+        until("ready", lambda: self.status("/readyz") == 200, also=self.log.read_text)
 
     def workers(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
@@ -284,15 +284,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def wait_until(
-    happened: Callable[[], bool], complaint: str, seconds: float = 60, also: Callable[[], str] = lambda: ""
-) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, f"{complaint} after {seconds} s {also()}"
-        time.sleep(0.05)
 
 
 def make_world(folder: Path, definitions: str, views: dict[str, pd.DataFrame], opened: ExitStack) -> World:

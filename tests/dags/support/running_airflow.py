@@ -8,14 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
+from waiting import until
 
 AIRFLOW = Path(sys.executable).with_name("airflow")
 PARTS = {
@@ -23,7 +23,6 @@ PARTS = {
     "dag-processor": ["dag-processor"],
     "scheduler": ["scheduler", "--skip-serve-logs"],
 }
-SECONDS = 120.0
 
 
 class RunningAirflow:
@@ -66,7 +65,7 @@ class RunningAirflow:
         """Start a run by hand and wait for its end; gives its state."""
         run = self.call("POST", f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
         wanted = run["dag_run_id"]
-        await_true(lambda: self.states(dag_id).get(wanted) in ("success", "failed"))
+        until("the run's end", lambda: self.states(dag_id).get(wanted) in ("success", "failed"))
         return str(self.states(dag_id)[wanted])
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
@@ -86,14 +85,6 @@ class RunningAirflow:
         """The extras of an asset's events, the first one first."""
         found = self.call("GET", "/assets/events", params={"limit": 100, "order_by": "timestamp"})["asset_events"]
         return [event["extra"] for event in found if event["name"] == asset]
-
-
-def await_true(holds: Callable[[], bool]) -> None:
-    """Wait until `holds`."""
-    deadline = time.monotonic() + SECONDS
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.3)
 
 
 class Processes:
@@ -133,10 +124,10 @@ def running_airflow(home: Path, dag_folders: Mapping[str, Path], **variables: st
         for name in PARTS:
             processes.start(name)
         with httpx.Client(base_url=environment["AIRFLOW__API__BASE_URL"], timeout=30, trust_env=False) as client:
-            await_true(lambda: _healthy(client))
+            until("Airflow is well", lambda: _healthy(client))
             client.headers["Authorization"] = f"Bearer {client.get('/auth/token').json()['access_token']}"
             airflow = RunningAirflow(client, environment, processes)
-            await_true(lambda: airflow.call("GET", "/dags")["total_entries"] >= _dag_files(dag_folders))
+            until("all DAGs", lambda: airflow.call("GET", "/dags")["total_entries"] >= _dag_files(dag_folders))
             yield airflow
     finally:
         processes.stop("scheduler", "dag-processor", "api-server")
