@@ -32,10 +32,10 @@ def up(platform: Platform, profiles: Sequence[str], tell: Tell) -> None:
     compose = platform.compose(tag, profiles)
     needed_images(compose, tag)
     answering = any(container.health == "healthy" for container in compose.containers("online"))
+    if answering:
+        roll(compose, tell)  # first: a release that does not get ready changes nothing
     compose.run("up", "--detach", *(name for name in compose.services() if not (answering and name == "online")))
     await_well(compose, WAIT_SECONDS, tell, NOT_AWAITED)
-    if answering:
-        roll(compose, tell)
     set_variable(platform.env_file, "TAG", tag)
 
 
