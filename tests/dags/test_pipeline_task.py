@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -85,9 +86,19 @@ def test_stopping_takes_the_whole_process_group(tmp_path: Path) -> None:
     assert all_end(found)
 
 
-def test_stopping_what_has_ended_or_never_began_does_nothing() -> None:
-    process = CommandProcess(["/bin/true"], os.environ, lambda *_: None)
+def test_a_stop_before_the_command_began_is_not_lost(script: Script) -> None:
+    process = CommandProcess(["/bin/sleep", "20"], os.environ, lambda *_: None)
     process.stop()
+    assert process.run() == -signal.SIGTERM
+    script("tool", "sleep 20; echo '{}'")
+    command = LocalCommand(task_id="t", command=["tool"], options={})
+    command.on_kill()
+    with pytest.raises(AirflowException, match="signal 15"):
+        command.execute({})
+
+
+def test_stopping_what_has_ended_does_nothing() -> None:
+    process = CommandProcess(["/bin/true"], os.environ, lambda *_: None)
     assert process.run() == 0
     process.stop()
 

@@ -27,16 +27,22 @@ class CommandProcess:
     def __init__(self, words: Sequence[str], environment: Mapping[str, str], tell: Callable[..., None]) -> None:
         self._words, self._environment, self._tell = words, environment, tell
         self._process: subprocess.Popen[str] | None = None
+        self._stopped = False
         self.last_output = ""
         self.last_error = ""
 
     def run(self) -> int:
-        """Run it to its end; gives the exit code, negative for a signal."""
+        """Run it to its end; gives the exit code, negative for a signal.
+
+        A `stop` that came before is not forgotten: a signal's handler returns to where it broke in.
+        """
         process = subprocess.Popen(
             self._words, env=dict(self._environment), process_group=0, text=True, errors="replace",
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         self._process = process
+        if self._stopped:
+            self.stop()
         errors = threading.Thread(target=self._read_errors, args=(process.stderr,), daemon=True)
         errors.start()
         for line in _lines(process.stdout):
@@ -51,7 +57,8 @@ class CommandProcess:
             self.last_error = line
 
     def stop(self, grace: float = GRACE_SECONDS) -> None:
-        """SIGTERM to the group; SIGKILL to what is left of it after `grace` seconds."""
+        """SIGTERM to the group; SIGKILL to what is left of it after `grace` seconds; or so as soon as it begins."""
+        self._stopped = True
         process = self._process
         if process is None or process.returncode is not None:
             return

@@ -36,6 +36,7 @@ class LocalCommand(BaseOperator):
         self.command = list(command)
         self.options = dict(options)
         self._process: CommandProcess | None = None
+        self._killed = False
 
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - Airflow's signature
         """Run the command.
@@ -50,6 +51,8 @@ class LocalCommand(BaseOperator):
         words = [str(console_script(self.command[0])), *self.command[1:], *given(self.options)]
         self.log.info("Running %s", without_passwords(shlex.join(words)))
         self._process = CommandProcess(words, command_environment(os.environ), self.log.info)
+        if self._killed:  # before there was a process to be told
+            self._process.stop()
         try:
             code = self._process.run()
         except BaseException:
@@ -58,7 +61,8 @@ class LocalCommand(BaseOperator):
         return outcome(" ".join(self.command), code, self._process.last_output, self._process.last_error)
 
     def on_kill(self) -> None:
-        """Stop the command and everything that it started."""
+        """Stop the command and everything that it started; one that has not begun is stopped as soon as it does."""
+        self._killed = True
         if self._process:
             self._process.stop()
 
