@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
+from waiting import until
 
 from model_serving.online import stopping
 from model_serving.online.stop_signals import StopSignals
@@ -20,22 +21,17 @@ from twinserve.errors import TransientError
 
 
 class Hanging:
-    """In the form of what BentoML gives: an arbiter with one worker, a process; its stop waits for `let_go`."""
+    """In the form of what BentoML gives: an arbiter with one worker, a process; its thread ends after `let_go`."""
 
     def __init__(self, worker: subprocess.Popen[bytes], let_go: threading.Event) -> None:
-        self._let_go = let_go
-        self.stop_called = threading.Event()
+        self.told = threading.Event()
         self.arbiter = SimpleNamespace(
-            _thread=threading.current_thread(),
-            loop=SimpleNamespace(add_callback=lambda _: None),
-            sockets=SimpleNamespace(close_all=None),
+            _thread=threading.Thread(target=let_go.wait, daemon=True),
+            _stopping=False,
+            loop=SimpleNamespace(add_callback=lambda _: self.told.set()),
             watchers=[SimpleNamespace(processes={worker.pid: worker})],
         )
-
-    def stop(self) -> None:
-        """As the real one: waits for the arbiter's thread."""
-        self.stop_called.set()
-        self._let_go.wait()
+        self.arbiter._thread.start()
 
 
 @pytest.fixture
@@ -76,7 +72,7 @@ def test_one_that_never_ends_is_left_with_an_error(
     server = Hanging(worker, let_go)
     with caplog.at_level(logging.WARNING), pytest.raises(TransientError, match="does not end"):
         stop(server)
-    assert server.stop_called.is_set()
+    assert server.told.is_set()
     assert worker.wait(timeout=10) == -signal.SIGKILL
     assert [record.message for record in caplog.records] == ["ending the workers at once"]
     left = [thread for thread in threading.enumerate() if thread.name == "stopping"]
@@ -95,3 +91,22 @@ def test_one_that_ends_once_its_workers_are_dead_is_no_error(
         stop(Hanging(worker, let_go), again=True)
     assert worker.wait(timeout=10) == -signal.SIGKILL
     assert [record.message for record in caplog.records] == ["ending the workers at once"]
+
+
+def test_a_supervisor_that_is_busy_is_told_again() -> None:
+    """BentoML's own, really: it refuses to stop while it does something else, and the refusal must not be the end."""
+    from bentoml._internal.utils.circus import Server, create_standalone_arbiter
+
+    arbiter = create_standalone_arbiter([], threaded=True, check_delay=-1)
+    arbiter.ctrl.sys_hdl.stop()  # it has taken the signals of this process
+    arbiter.start()
+    until("it runs", lambda: arbiter.running and arbiter._exclusive_running_command is None)
+    arbiter._exclusive_running_command = "manage_watchers"
+    supervisor = Supervisor(Server(url="", arbiter=arbiter))
+    stopping = threading.Thread(target=supervisor.stop, daemon=True)
+    stopping.start()
+    stopping.join(0.5)
+    assert stopping.is_alive()
+    arbiter._exclusive_running_command = None
+    stopping.join(30)
+    assert not supervisor.is_running()

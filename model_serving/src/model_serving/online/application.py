@@ -29,7 +29,7 @@ from twinserve.logs import configure_logging
 from twinserve.settings import Settings, load_settings
 
 PARENT_CHECK_SECONDS = 1.0
-FIRST_TRY_SECONDS = 15.0  # after that /livez and the reason for not being ready matter more
+FIRST_TRY_SECONDS = 60.0  # after that /livez and the reason for not being ready matter more
 
 
 class OnlineApplication:

@@ -11,6 +11,8 @@ from typing import Any
 
 from model_serving.online.stop_signals import DRAIN
 
+RETRY_SECONDS = 0.2
+
 
 class Supervisor:
     """The supervisor and its workers.
@@ -20,7 +22,7 @@ class Supervisor:
     """
 
     def __init__(self, server: Any) -> None:
-        self._server, self._arbiter = server, server.arbiter
+        self._arbiter = server.arbiter
 
     def is_running(self) -> bool:
         """Whether the supervisor's thread lives; it ends when it is stopped, or has failed."""
@@ -31,10 +33,30 @@ class Supervisor:
         self._signal_workers(DRAIN)
 
     def stop(self) -> None:
-        """Listen no more, let the workers finish what they have, and return when they are gone."""
+        """Listen no more, let the workers finish what they have, and return when they are gone.
+
+        The supervisor refuses to stop while it looks after its workers, and does not hear before its loop runs: it is
+        told until it does.
+        """
+        while self.is_running():
+            if not self._arbiter._stopping:
+                self._arbiter.loop.add_callback(self._begin_to_stop)
+            self._arbiter._thread.join(RETRY_SECONDS)
+
+    def _begin_to_stop(self) -> object:
+        """In the supervisor's loop, which awaits what this gives."""
+        from bentoml._internal.utils.circus import Arbiter
+        from circus.exc import ConflictError  # type: ignore[import-untyped]
+
+        if self._arbiter._stopping:
+            return None
+        try:
+            stopped: object = Arbiter.stop(self._arbiter)
+        except ConflictError:
+            return None
         # the workers close their copies of the socket; this one would go on queueing connections that nobody takes
-        self._arbiter.loop.add_callback(self._arbiter.sockets.close_all)
-        self._server.stop()
+        self._arbiter.sockets.close_all()
+        return stopped
 
     def kill(self) -> None:
         """End the workers where they are."""
