@@ -85,12 +85,20 @@ def _down(its: Platform, chosen: argparse.Namespace) -> None:
 
 def _ps(its: Platform, _: argparse.Namespace) -> None:
     containers = its.compose(its.running_tag, PROFILES).containers()
+    if not containers:
+        tell("nothing runs: `make up` starts the platform")
+        return
     for line in [*state_table(containers), "", *page_lines(its, containers)]:
         tell(line)
 
 
 def _logs(its: Platform, chosen: argparse.Namespace) -> None:
     compose = its.compose(its.running_tag, PROFILES)
+    services = sorted(compose.services())
+    if unknown := sorted(set(chosen.services) - set(services)):
+        raise Problem(f"no service {', '.join(unknown)}", f"There are: {', '.join(services)}")
+    if not compose.containers():
+        raise Problem("the platform does not run", "`make up` starts it")
     compose.run("logs", "--follow", "--tail", "100", *chosen.services)
 
 

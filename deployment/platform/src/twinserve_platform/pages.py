@@ -39,7 +39,10 @@ PAGES = (
 
 def state_table(containers: list[Container]) -> list[str]:
     """A line for each container: service, state, name."""
-    rows = [(c.service, c.health or c.state, c.name) for c in sorted(containers, key=lambda c: c.name)]
+    rows = [
+        (c.service, "done" if c.finished else c.health or c.state, c.name)
+        for c in sorted(containers, key=lambda c: c.name)
+    ]
     return [f"{service:22} {state:10} {name}" for service, state, name in rows]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from twinserve_platform.compose import Compose
 from twinserve_platform.images import needed_images
 from twinserve_platform.platform import PROFILES, Platform
 from twinserve_platform.problem import Problem
@@ -13,6 +14,7 @@ from twinserve_platform.secrets_file import BEHIND, add_missing_secrets, missing
 from twinserve_platform.waiting import await_well
 
 WAIT_SECONDS = 420.0
+MODEL_SECONDS = 20.0
 # ready only when there is a champion to serve: a new platform has none
 NOT_AWAITED = ("online",)
 ALERTMANAGER = "http://alertmanager:9093"
@@ -36,7 +38,17 @@ def up(platform: Platform, profiles: Sequence[str], tell: Tell) -> None:
         roll(compose, tell)  # first: a release that does not get ready changes nothing
     compose.run("up", "--detach", *(name for name in compose.services() if not (answering and name == "online")))
     await_well(compose, WAIT_SECONDS, tell, NOT_AWAITED)
+    await_model(compose, tell)
     set_variable(platform.env_file, "TAG", tag)
+
+
+def await_model(compose: Compose, tell: Tell) -> None:
+    """Wait a little for the online service; one that has no model yet is no failure, but is said."""
+    try:
+        await_well(compose, MODEL_SECONDS, tell)
+    except Problem:
+        tell("the online service is not ready: it waits for a champion, which training_pipeline registers")
+        tell("  docs/guide/platform.md says how to get there; `make logs SERVICE=online` shows what it waits for")
 
 
 def prepare_env(platform: Platform, profiles: Sequence[str], tell: Tell) -> None:
