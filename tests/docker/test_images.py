@@ -31,7 +31,7 @@ SECRET_VALUE = re.compile(
     r"""-----BEGIN\ [A-Z\ ]*PRIVATE\ KEY-----            # a key
     | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b                  # cloud credentials
     | \bgh[pousr]_[A-Za-z0-9]{36}\b | \bxox[abp]-    # tokens of services
-    | ://[^/\s:@]+:[^/\s@${<*]{6,}@                  # a login in a URL
+    | ://[^/\s:@]+:(?!password@)[^/\s@${<*]{6,}@     # a login in a URL; an example says password
     | (?i:password|passwd|secret|token|api_?key)["']?\s*[:=]\s*["'][^"'\s${<]{8,}["']""",
     re.VERBOSE,
 )

@@ -72,9 +72,11 @@ def test_the_service_answers_from_its_page(stack: DockerPlatform, first: Both, p
     if not execute.is_visible():
         operation.locator(".opblock-summary").click()
     execute.click()
-    answer = operation.locator(".live-responses-table .response-col_description")
+    answer = operation.locator(".live-responses-table td.response-col_description:not(.col_header)").first
     expect(answer).to_contain_text("prediction")
-    expect(operation.locator(".live-responses-table .response-col_status").first).to_contain_text("200")
+    expect(operation.locator(".live-responses-table td.response-col_status:not(.col_header)").first).to_contain_text(
+        "200"
+    )
     page.screenshot(path=pictures / "service-answer.png", full_page=True)
 
 
@@ -86,6 +88,7 @@ def test_mlflow_shows_the_champion_and_its_plots(
     page.screenshot(path=pictures / "mlflow-champion.png")
     run = first.docker["training_pipeline"]["model_training_task"]["mlflow_run"]
     page.goto(f"{stack.mlflow}/#/experiments/1/runs/{run}/artifacts")
-    expect(page.get_by_text(".png").first).to_be_visible()
+    page.get_by_text("plots").first.click()
     page.get_by_text(".png").first.click()
+    expect(page.locator("img[src*='blob:'], img[alt*='png'], .image-outer-container").first).to_be_visible()
     page.screenshot(path=pictures / "mlflow-plots.png")
