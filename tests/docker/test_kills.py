@@ -21,6 +21,9 @@ from waiting import until
 pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("platform")]
 
 
+STARTING_SECONDS = 0.5  # of a task, before its container runs
+
+
 def one_more_day(start: datetime) -> str:
     """A day of hourly rows as a CSV file, the same for the same day."""
     dice = random.Random(11)
@@ -52,7 +55,7 @@ class Killer(threading.Thread):
         while not self._over.wait(0.05):
             for task_id in TASKS[self._dag_id]:
                 if task_id not in self.killed and (container := self._stack.task_container(self._dag_id, task_id)):
-                    time.sleep(self._seconds[task_id] / 2)
+                    time.sleep(max(0.1, self._seconds[task_id] / 2 - STARTING_SECONDS))
                     done = subprocess.run(
                         ["docker", "kill", "--signal", "KILL", container], check=False, capture_output=True
                     )
