@@ -53,14 +53,16 @@ class Killer(threading.Thread):
     def run(self) -> None:
         """Look for containers until the end."""
         while not self._over.wait(0.05):
-            for task_id in TASKS[self._dag_id]:
-                if task_id not in self.killed and (container := self._stack.task_container(self._dag_id, task_id)):
-                    time.sleep(max(0.1, self._seconds[task_id] / 2 - STARTING_SECONDS))
-                    done = subprocess.run(
-                        ["docker", "kill", "--signal", "KILL", container], check=False, capture_output=True
-                    )
-                    if done.returncode == 0:
-                        self.killed.add(task_id)
+            for task, container in self._stack.running_tasks().items():
+                task_id = task.removeprefix(f"{self._dag_id}.")
+                if task_id not in self.killed:
+                    self._kill(task_id, container)
+
+    def _kill(self, task_id: str, container: str) -> None:
+        time.sleep(max(0.1, self._seconds[task_id] / 2 - STARTING_SECONDS))
+        words = ["docker", "kill", "--signal", "KILL", container]
+        if subprocess.run(words, check=False, capture_output=True).returncode == 0:
+            self.killed.add(task_id)
 
     def stop(self) -> None:
         """Look no more."""

@@ -114,12 +114,16 @@ class DockerPlatform:
         """One of our images."""
         return f"{self.environment.get('DOCKER_USER', 'local')}/twinserve/{name}:{self.environment['TAG']}"
 
+    def running_tasks(self) -> dict[str, str]:
+        """The containers of the tasks that run right now, by `<dag>.<task>`."""
+        words = ["docker", "ps", "--filter", f"label={TASK_LABEL}", "--filter", f"network={self.project}_backend"]
+        shown = f'{{{{.Label "{TASK_LABEL}"}}}} {{{{.ID}}}}'
+        found = subprocess.run([*words, "--format", shown], capture_output=True, text=True, check=True).stdout
+        return dict(line.split() for line in found.splitlines())
+
     def task_container(self, dag_id: str, task_id: str) -> str | None:
         """The container that runs a task right now."""
-        label = f"label={TASK_LABEL}={dag_id}.{task_id}"
-        words = ["docker", "ps", "--quiet", "--filter", label, "--filter", f"network={self.project}_backend"]
-        found = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
-        return found[0] if found else None
+        return self.running_tasks().get(f"{dag_id}.{task_id}")
 
     def task_containers(self) -> list[str]:
         """All containers of tasks, running or left."""
