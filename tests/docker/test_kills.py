@@ -59,7 +59,8 @@ class Killer(threading.Thread):
                     self._kill(task_id, container)
 
     def _kill(self, task_id: str, container: str) -> None:
-        time.sleep(max(0.1, self._seconds[task_id] / 2 - STARTING_SECONDS))
+        # a second at most: the second ingest has less to do than the first
+        time.sleep(min(1.0, max(0.1, self._seconds[task_id] / 2 - STARTING_SECONDS)))
         words = ["docker", "kill", "--signal", "KILL", container]
         if subprocess.run(words, check=False, capture_output=True).returncode == 0:
             self.killed.add(task_id)
