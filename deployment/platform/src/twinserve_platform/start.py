@@ -47,8 +47,8 @@ def await_model(compose: Compose, tell: Tell) -> None:
     try:
         await_well(compose, MODEL_SECONDS, tell)
     except Problem:
-        tell("the online service is not ready: it waits for a champion, which training_pipeline registers")
-        tell("  docs/guide/platform.md says how to get there; `make logs SERVICE=online` shows what it waits for")
+        tell("the online service is not ready yet: `make logs SERVICE=online` shows what it waits for")
+        tell("  on a new platform it is a champion: docs/guide/platform.md says how to get there")
 
 
 def prepare_env(platform: Platform, profiles: Sequence[str], tell: Tell) -> None:
