@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_serving.scoring import score_rows
+from model_serving.scoring import count_reasons, reason_names, score_rows
 from twinserve.contract import Contract, FeatureColumn, JoinKey, MissingPolicy, Output, Tolerance
 from twinserve.missing import NO_EVENT
 from twinserve.registry import ServedModel
@@ -42,7 +42,8 @@ def scored(
 ) -> tuple[list[float], list[str | None]]:
     times = [[NO_EVENT if age is None else NOW - age for age in row] for row in ages]
     result = score_rows(served, np.array(values), np.array(times), np.full(len(values), NOW))
-    return result.scores.tolist(), result.reasons
+    assert len(values) == count_reasons(result.reasons).sum()
+    return result.scores.tolist(), reason_names(result.reasons).to_pylist()
 
 
 def test_present_rows_are_scored_and_others_say_why() -> None:

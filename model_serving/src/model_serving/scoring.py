@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from twinserve.missing import REASONS, Matrix, Status, cell_status, model_input, row_reason
 from twinserve.registry import ServedModel
 
-NO_SCORE = "no_score"
+SCORED = int(Status.PRESENT)
+NO_SCORE = max(Status) + 1
+REASON_NAMES: dict[int, str] = {**{int(kind): name for kind, name in REASONS.items()}, NO_SCORE: "no_score"}
 
 
 @dataclass(frozen=True)
@@ -19,24 +22,35 @@ class Scored:
 
     Attributes:
         scores: (rows,) float64; NaN exactly where a reason is given.
-        reasons: why a row has no score: `unknown`, `stale` or `null` as `twinserve.missing` has them, or `no_score`
-            where the model gave something that is no finite number; None for a scored row.
+        reasons: (rows,) int8: `SCORED`, or why a row has no score: a key of `REASON_NAMES`, which are the kinds of
+            `twinserve.missing`, and `NO_SCORE` where the model gave something that is no finite number.
     """
 
     scores: NDArray[np.float64]
-    reasons: list[str | None]
+    reasons: NDArray[np.int8]
 
 
 def score_rows(model: ServedModel, values: Matrix, event_times: NDArray[np.int64], asked: NDArray[np.int64]) -> Scored:
     """Score what the contract's policy lets through; arguments as for `twinserve.missing.cell_status`."""
     status = cell_status(model.contract, values, event_times, asked)
     left_out = row_reason(model.contract.missing, status)
-    kept = left_out == Status.PRESENT
+    kept = left_out == SCORED
     scores = np.full(len(values), np.nan)
     if kept.any():
-        scores[kept] = model.score(model_input(values[kept], status[kept]))
+        chosen = slice(None) if kept.all() else kept  # a slice copies nothing
+        scores[chosen] = model.score(model_input(values[chosen], status[chosen]))
     finite = np.isfinite(scores)
-    reasons = [
-        None if good else REASONS.get(Status(reason), NO_SCORE) for good, reason in zip(finite, left_out, strict=True)
-    ]
+    reasons = np.where(finite | ~kept, left_out, np.int8(NO_SCORE))
     return Scored(np.where(finite, scores, np.nan), reasons)
+
+
+def reason_names(reasons: NDArray[np.int8]) -> pa.StringArray:
+    """The names of these codes, (rows,); null for a scored row."""
+    names = pa.array([REASON_NAMES.get(code) for code in range(NO_SCORE + 1)], pa.string())
+    return names.take(pa.array(reasons))
+
+
+def count_reasons(reasons: NDArray[np.int8]) -> NDArray[np.int64]:
+    """How many rows have each code: (NO_SCORE + 1,), by code; counts of several chunks add up."""
+    counts: NDArray[np.int64] = np.bincount(reasons, minlength=NO_SCORE + 1)
+    return counts

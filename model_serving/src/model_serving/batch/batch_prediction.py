@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from model_serving.batch.output import Finished, output_schema
 from model_serving.batch.run import TIMESTAMP, BatchRun, Extraction
-from model_serving.scoring import Scored, score_rows
+from model_serving.scoring import REASON_NAMES, SCORED, Scored, count_reasons, reason_names, score_rows
 from twinserve.atomic import atomic_file
 from twinserve.errors import StepMissing
 from twinserve.feature_matrix import feature_event_times, feature_values, micros
@@ -50,12 +50,12 @@ def _predict(run: BatchRun, extraction: Extraction, model: ServedModel) -> Finis
     digest = extraction.input_digest
     requests, features = _opened(run, run.requests(digest)), _opened(run, run.features(digest))
     schema = output_schema(requests.schema_arrow)
-    tally: Counter[str | None] = Counter()
+    tally = count_reasons(np.empty(0, np.int8))
     with atomic_file(run.output) as draft, pq.ParquetWriter(draft, schema, compression="zstd") as writer:
         with RowProgress("predict", extraction.rows) as progress:
             for part, scored in _scored_parts(requests, features, model):
                 writer.write_batch(_completed(part, scored, model, schema))
-                tally.update(scored.reasons)
+                tally += count_reasons(scored.reasons)
                 progress.advance(part.num_rows)
         finished = _facts(run, extraction, model, tally)
         writer.add_key_value_metadata(finished.footer())
@@ -88,22 +88,22 @@ def _completed(part: pa.RecordBatch, scored: Scored, model: ServedModel, schema:
     columns = [
         *part.columns,
         pa.array(scored.scores, pa.float64(), mask=np.isnan(scored.scores)),
-        pa.array(scored.reasons, pa.string()),
+        reason_names(scored.reasons),
         pa.repeat(pa.scalar(model.name, pa.string()), part.num_rows),
         pa.repeat(pa.scalar(model.version, pa.string()), part.num_rows),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _facts(run: BatchRun, extraction: Extraction, model: ServedModel, tally: Counter[str | None]) -> Finished:
+def _facts(run: BatchRun, extraction: Extraction, model: ServedModel, tally: NDArray[np.int64]) -> Finished:
     return Finished(
         run_key=run.key,
         input_digest=extraction.input_digest,
         model_name=model.name,
         model_version=model.version,
-        rows=tally.total(),
-        predicted=tally[None],
-        left_out=dict(sorted((r, c) for r, c in tally.items() if r is not None)),
+        rows=int(tally.sum()),
+        predicted=int(tally[SCORED]),
+        left_out=dict(sorted((name, int(tally[code])) for code, name in REASON_NAMES.items() if tally[code])),
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from model_serving.online.refusal import Refusal
 from model_serving.online.wire import Answer, InferenceRequest, LeftOut, Model
-from model_serving.scoring import Scored, score_rows
+from model_serving.scoring import REASON_NAMES, SCORED, Scored, score_rows
 from twinserve.errors import TransientError
 from twinserve.features.online import OnlineReader, OnlineRows
 from twinserve.registry import ServedModel
@@ -91,5 +91,7 @@ class InferencePlane:
 
 
 def _left_out(request: InferenceRequest, scored: Scored) -> tuple[LeftOut, ...]:
-    pairs = zip(request.keys, scored.reasons, strict=True)
-    return tuple(LeftOut.model_validate({"id": key, "reason": reason}) for key, reason in pairs if reason is not None)
+    pairs = zip(request.keys, scored.reasons.tolist(), strict=True)
+    return tuple(
+        LeftOut.model_validate({"id": key, "reason": REASON_NAMES[code]}) for key, code in pairs if code != SCORED
+    )
