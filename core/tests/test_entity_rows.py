@@ -6,6 +6,7 @@ import gzip
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,11 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from twinserve.entity_rows import read_entity_rows
+from twinserve import entity_rows, text_table
+from twinserve.entity_rows import EntityRowReader, read_entity_rows
 from twinserve.errors import BadInput
 from twinserve.times import INSTANT
 
 KEYS = {"shop_id": "INT64"}
+NOON = datetime(2024, 1, 31, 12, tzinfo=UTC)
 GOOD = "event_timestamp\tshop_id\tnote\n2021-04-16 20:29:28+00:00\t1001\ta\n2021-04-17 04:29:28+02:00\t1002\t\n"
 
 
@@ -224,3 +227,64 @@ def test_rows_come_back_in_order(tmp_path: Path, rows: list[tuple[int, datetime]
     text = "shop_id,event_timestamp\n" + "".join(f"{key},{moment.isoformat()}Z\n" for key, moment in rows)
     table = read_entity_rows(write(tmp_path, text), KEYS).table
     assert list(zip(*table.to_pydict().values(), strict=True)) == [(k, m.replace(tzinfo=UTC)) for k, m in rows]
+
+
+fields = st.tuples(
+    st.sampled_from(["1", "2", " 3 ", "", "x", "1.5", "9" * 20]),
+    st.sampled_from(["2024-01-01T00:00Z", "2024-01-01", "2024-01-01 00:00+07", "", "soon", "2024-02-30"]),
+    st.sampled_from(["a", "", '"b\nc"']),
+)
+
+
+def outcome(file: Path, moment: datetime | None) -> object:
+    try:
+        rows = read_entity_rows(file, KEYS, moment=moment)
+    except BadInput as error:
+        return str(error)
+    return rows.table, rows.notes, rows.undated
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(fields, max_size=30), st.sampled_from([None, MOMENT]), st.booleans(), st.integers(60, 200))
+def test_in_pieces_as_in_one(
+    tmp_path: Path, lines: list[tuple[str, str, str]], moment: datetime | None, ragged: bool, size: int
+) -> None:
+    """The same rows, notes and errors whatever the size of the batches, in text and in Parquet."""
+    text = "shop_id,event_timestamp,note\n" + "".join(f"{','.join(line)}\n" for line in lines) + "1\n" * ragged
+    columns = list(zip(*lines, strict=True)) or [(), (), ()]
+    names = ("shop_id", "event_timestamp", "note")
+    table = pa.table({name: pa.array(values, pa.string()) for name, values in zip(names, columns, strict=True)})
+    pq.write_table(table, tmp_path / "rows.parquet")
+    for file in (write(tmp_path, text), tmp_path / "rows.parquet"):
+        whole = outcome(file, moment)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(entity_rows, "BATCH_ROWS", size // 20)
+            patch.setattr(text_table, "BLOCK_BYTES", size)
+            assert outcome(file, moment) == whole
+
+
+def test_a_bad_row_is_told_after_the_last_batch_and_no_batch_follows_it(tmp_path: Path) -> None:
+    keys = pa.array(["1"] * 300_000 + ["x"] + ["2"] * 300_000)
+    pq.write_table(pa.table({"shop_id": keys, "event_timestamp": pa.repeat(NOON, 600_001)}), tmp_path / "a.parquet")
+    reader = EntityRowReader(tmp_path / "a.parquet", KEYS)
+    seen = 0
+    with pytest.raises(BadInput, match="row 300001: shop_id is 'x'"):
+        for batch in reader.batches():
+            seen += batch.num_rows
+    assert 0 < seen < 300_000
+    assert reader.rows == 600_001
+
+
+def test_a_parquet_file_that_is_cut_off_or_damaged_is_named(tmp_path: Path) -> None:
+    rows = 1_000_000
+    table = pa.table({"shop_id": np.random.default_rng(0).integers(0, 2**60, rows), "event_timestamp": [NOON] * rows})
+    file = tmp_path / "a.parquet"
+    pq.write_table(table, file, compression="zstd", row_group_size=100_000)
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BadInput, match=r"a\.parquet can't be read"):
+        read_entity_rows(file, KEYS)
+    middle = len(whole) // 2
+    file.write_bytes(whole[:middle] + bytes(200_000) + whole[middle + 200_000 :])
+    with pytest.raises(BadInput, match=r"a\.parquet can't be read"):
+        read_entity_rows(file, KEYS)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twinserve.times import as_instants
+from twinserve.times import _from_any_text, as_instants
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -32,7 +32,7 @@ def test_text_times(text: str, naive: int) -> None:
     assert (read.values.to_pylist(), read.wrong.tolist(), read.naive) == ([NOON], [False], naive)
 
 
-@pytest.mark.parametrize("text", ["soon", "", "2026-13-01", "2026-02-30", "31/01/2026", "12"])
+@pytest.mark.parametrize("text", ["soon", "", "now", "today", "2026-13-01", "2026-02-30", "31/01/2026", "12"])
 def test_text_that_is_no_time(text: str) -> None:
     read = as_instants(pa.array([text, None]))
     assert (read.values.null_count, read.wrong.tolist(), read.naive) == (2, [True, False], 0)
@@ -96,3 +96,22 @@ def test_dates_are_their_midnights() -> None:
     for kind in (pa.date32(), pa.date64()):
         read = as_instants(pa.array([date(1969, 12, 31), None], kind))
         assert (read.values.to_pylist(), read.naive) == ([datetime(1969, 12, 31, tzinfo=UTC), None], 1)
+
+
+spelled = st.builds(
+    lambda moment, form, zone: form.format(moment) + zone,
+    st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31)),
+    st.sampled_from(
+        ["{:%Y-%m-%d}", "{:%Y-%m-%dT%H}", "{:%Y-%m-%dT%H:%M}", "{:%Y-%m-%d %H:%M:%S}", "{:%Y-%m-%dT%H:%M:%S.%f}",
+         "{:%Y-%m-%d %H:%M:%S.%f}789", " {:%Y-%m-%d}", "{:%Y%m%d}", "{:%Y-%m}"]
+    ),
+    st.sampled_from(["", "", "Z", "z", " Z", "+00:00", "-05", "+0530", "+25:00", "+02:99", "x"]),
+)  # fmt: skip
+
+
+@given(st.lists(st.none() | st.just("") | spelled, min_size=1, max_size=5))
+def test_the_fast_parser_reads_what_the_thorough_one_reads(texts: list[str | None]) -> None:
+    column = pa.array(texts, pa.string())
+    fast, thorough = as_instants(column), _from_any_text(column)
+    assert fast.values.equals(thorough.values)
+    assert (fast.wrong.tolist(), fast.naive) == (thorough.wrong.tolist(), thorough.naive)

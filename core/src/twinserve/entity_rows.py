@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +16,9 @@ from twinserve.arrow_types import ARROW_TYPES
 from twinserve.errors import BadInput
 from twinserve.text_table import TextTable
 from twinserve.times import INSTANT, as_instants
+
+BATCH_ROWS = 131_072
+READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,17 @@ def read_entity_rows(
     required: Sequence[str] = (),
     moment: datetime | None = None,
 ) -> EntityRows:
-    """Read a file of entity rows.
+    """Read a file of entity rows whole; arguments and errors as for `EntityRowReader`."""
+    reader = EntityRowReader(path, join_keys, timestamp=timestamp, required=required, moment=moment)
+    table = pa.Table.from_batches(reader.batches(), reader.schema)
+    return EntityRows(table, tuple(reader.notes), reader.undated)
+
+
+class EntityRowReader:
+    """A file of entity rows, a batch at a time: memory does not grow with the file.
+
+    A batch is given out only while all rows so far are good. After a bad one the rest is read for the error's sake;
+    it is raised at the end. So what was made of the batches must not be used before the last one has been taken.
 
     Args:
         path: `.csv`, `.tsv`, `.txt` (comma, semicolon or tab, told by the header; `.gz` too) or `.parquet`; UTF-8,
@@ -53,68 +67,155 @@ def read_entity_rows(
         moment: the event time of rows that name none, or of all where there is no such column; without it they are
             refused.
 
+    Attributes:
+        schema: of the batches; see `EntityRows.table`.
+        rows: how many were read so far.
+        undated: how many of them named no time.
+
     Raises:
         BadInput: no such file, no rows, a column missing, a key or time that can't be read; names the file, the
             column and the first bad line (in a Parquet file: the row, counted from 1).
     """
-    table = _read_table(path)
-    if moment and timestamp not in table.column_names:
-        table = table.append_column(timestamp, pa.nulls(table.num_rows, INSTANT))
-    _require(path, table, [*join_keys, timestamp, *required])
-    if table.num_rows == 0:
-        raise BadInput(f"{path} has a header but no rows", fix="Give at least one row")
-    for key, kind in join_keys.items():
-        table = _replaced(table, key, _typed_key(path, key, table[key], kind))
-    times, undated, notes = _instants(path, timestamp, table[timestamp], moment)
-    return EntityRows(_replaced(table, timestamp, times), tuple(notes), undated)
+
+    def __init__(
+        self,
+        path: Path,
+        join_keys: dict[str, str],
+        *,
+        timestamp: str = "event_timestamp",
+        required: Sequence[str] = (),
+        moment: datetime | None = None,
+    ) -> None:
+        self.path, self._join_keys, self._timestamp, self._moment = path, join_keys, timestamp, moment
+        self._source, source_schema = _opened(path)
+        self._adds_time = moment is not None and timestamp not in source_schema.names
+        added = [pa.field(timestamp, INSTANT)] if self._adds_time else []
+        self.schema = pa.schema([*source_schema, *added], source_schema.metadata)
+        _require(path, self.schema.names, [*join_keys, timestamp, *required])
+        kinds = {key: ARROW_TYPES[kind] for key, kind in join_keys.items()} | {timestamp: INSTANT}
+        for name, kind in kinds.items():
+            self.schema = self.schema.set(self.schema.get_field_index(name), pa.field(name, kind))
+        self.rows = self.undated = 0
+        self._naive = self._wrong_times = 0
+        self._errors: dict[str, _Problem] = {}  # the first of each column
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows in the order of the file, typed."""
+        for batch in self._source:
+            typed = self._typed(batch)
+            self.rows += batch.num_rows
+            if typed is not None and batch.num_rows:
+                yield typed
+        self._refuse()
+
+    @property
+    def notes(self) -> list[str]:
+        """What was assumed so far."""
+        name, column = self.path.name, self._timestamp
+        notes = [f"{name}: {self._naive} times in {column} have no zone; taken as UTC"] if self._naive else []
+        if self.undated:
+            notes.append(f"{name}: {self.undated} rows name no time; taken as of {self._moment}")
+        return notes
+
+    def _typed(self, batch: pa.RecordBatch) -> pa.RecordBatch | None:
+        columns = dict(zip(self.schema.names, batch.columns, strict=False))
+        if self._adds_time:
+            columns[self._timestamp] = pa.nulls(batch.num_rows, INSTANT)
+        for key, kind in self._join_keys.items():
+            columns[key] = self._key(key, columns[key], kind)
+        columns[self._timestamp] = self._times(columns[self._timestamp])
+        return None if self._errors else pa.RecordBatch.from_arrays(list(columns.values()), schema=self.schema)
+
+    def _key(self, column: str, values: pa.Array, kind: str) -> pa.Array:
+        target = ARROW_TYPES[kind]
+        if pa.types.is_string(values.type) and kind != "STRING":
+            values = pc.utf8_trim_whitespace(values)
+        try:
+            return values.cast(target)
+        except pa.ArrowInvalid:
+            bad = next(i for i, value in enumerate(values) if not _casts(value, target))
+            says = f"{column} is {_spelled(values[bad])}, which is no {kind}"
+            self._errors.setdefault(column, _Problem(says, "Correct the row", self.rows + bad))
+        except pa.ArrowNotImplementedError:
+            says = f"column {column} holds {values.type}, not {kind}"
+            self._errors.setdefault(column, _Problem(says, "Correct the column"))
+        return values
+
+    def _times(self, values: pa.Array) -> pa.Array:
+        times, wrong, naive = as_instants(values)
+        self._naive += naive
+        if self._moment:
+            self.undated += times.null_count - int(wrong.sum())
+            times = pc.if_else(pa.array(wrong), times, times.fill_null(pa.scalar(self._moment, INSTANT)))
+        if times.null_count:
+            bad = int(times.is_null().to_numpy(zero_copy_only=False).argmax())
+            self._wrong_times += times.null_count
+            says = f"{self._timestamp} is {_spelled(values[bad])}, which is no time"
+            fix = "Give ISO 8601, for example 2026-01-31T12:00:00Z"
+            self._errors.setdefault(self._timestamp, _Problem(says, fix, self.rows + bad))
+        return times
+
+    def _refuse(self) -> None:
+        if not self.rows:
+            raise BadInput(f"{self.path} has a header but no rows", fix="Give at least one row")
+        for column in [*self._join_keys, self._timestamp]:
+            if problem := self._errors.get(column):
+                count = f" ({self._wrong_times} such rows)" if column == self._timestamp else ""
+                raise BadInput(f"{problem.at(self.path)}: {problem.says}{count}", fix=problem.fix)
 
 
-def _read_table(path: Path) -> pa.Table:
+@dataclass(frozen=True)
+class _Problem:
+    says: str
+    fix: str
+    row: int | None = None
+
+    def at(self, path: Path) -> str:
+        return f"{path}" if self.row is None else f"{path}, {_place(path, self.row)}"
+
+
+def _opened(path: Path) -> tuple[Iterator[pa.RecordBatch], pa.Schema]:
+    """The file's batches as they are, and their schema."""
     if not path.is_file():
         raise BadInput(f"no file {path}", fix="Check the path; it is seen from where the command runs")
-    if path.suffix != ".parquet":
-        return _read_text(path)
+    if path.suffix == ".parquet":
+        return _opened_parquet(path)
+    text = TextTable(path)
+    columns = text.columns()
+    _refuse_twice(path, columns)
+    return text.batches(columns), pa.schema([(name, pa.string()) for name in columns])
+
+
+def _opened_parquet(path: Path) -> tuple[Iterator[pa.RecordBatch], pa.Schema]:
+    with _unreadable(path):
+        # buffered: a row group of any size is read piece by piece
+        file = pq.ParquetFile(path, buffer_size=READ_BYTES)
+        schema = file.schema_arrow
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        with _unreadable(path), file:
+            yield from file.iter_batches(BATCH_ROWS)
+
+    return batches(), schema
+
+
+@contextmanager
+def _unreadable(path: Path) -> Iterator[None]:
     try:
-        return pq.read_table(path)
+        yield
     except (pa.ArrowInvalid, OSError) as error:
         raise BadInput(f"{path} can't be read: {error}", fix="Give a UTF-8 CSV or TSV file, or Parquet") from None
 
 
-def _read_text(path: Path) -> pa.Table:
-    text = TextTable(path)
-    columns = text.columns()
-    _refuse_twice(path, columns)
-    return pa.Table.from_batches(text.batches(columns), pa.schema([(name, pa.string()) for name in columns]))
-
-
-def _require(path: Path, table: pa.Table, columns: list[str]) -> None:
-    if missing := [column for column in columns if column not in table.column_names]:
-        raise BadInput(
-            f"{path} has no column {', '.join(missing)}; it has {', '.join(table.column_names[:20])}",
-            fix="Add it",
-        )
-    _refuse_twice(path, table.column_names)
+def _require(path: Path, has: list[str], columns: list[str]) -> None:
+    if missing := [column for column in columns if column not in has]:
+        raise BadInput(f"{path} has no column {', '.join(missing)}; it has {', '.join(has[:20])}", fix="Add it")
+    _refuse_twice(path, has)
 
 
 def _refuse_twice(path: Path, columns: list[str]) -> None:
     if twice := sorted({name for name in columns if columns.count(name) > 1}):
         raise BadInput(f"{path} has two columns named {', '.join(twice)}", fix="Rename one")
-
-
-def _typed_key(path: Path, column: str, values: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
-    target = ARROW_TYPES[kind]
-    if pa.types.is_string(values.type) and kind != "STRING":
-        values = pc.utf8_trim_whitespace(values)
-    try:
-        return values.cast(target)
-    except pa.ArrowInvalid:
-        bad = next(i for i, value in enumerate(values) if not _casts(value, target))
-        raise BadInput(
-            f"{path}, {_place(path, bad)}: {column} is {_spelled(values[bad])}, which is no {kind}",
-            fix="Correct the row",
-        ) from None
-    except pa.ArrowNotImplementedError:
-        raise BadInput(f"{path}: column {column} holds {values.type}, not {kind}", fix="Correct the column") from None
 
 
 def _casts(value: pa.Scalar, target: pa.DataType) -> bool:
@@ -123,27 +224,6 @@ def _casts(value: pa.Scalar, target: pa.DataType) -> bool:
     except pa.ArrowInvalid:
         return False
     return True
-
-
-def _instants(
-    path: Path, column: str, values: pa.ChunkedArray, moment: datetime | None
-) -> tuple[pa.ChunkedArray, int, list[str]]:
-    """The times, how many of them are `moment`, and notes."""
-    times, wrong, naive = as_instants(values)
-    undated = times.null_count - int(wrong.sum()) if moment else 0
-    if undated:
-        times = pc.if_else(pa.array(wrong), times, times.fill_null(pa.scalar(moment, INSTANT)))
-    if times.null_count:
-        bad = int(times.is_null().to_numpy(zero_copy_only=False).argmax())
-        raise BadInput(
-            f"{path}, {_place(path, bad)}: {column} is {_spelled(values[bad])}, which is no time "
-            f"({times.null_count} such rows)",
-            fix="Give ISO 8601, for example 2026-01-31T12:00:00Z",
-        )
-    notes = [f"{path.name}: {naive} times in {column} have no zone; taken as UTC"] if naive else []
-    if undated:
-        notes.append(f"{path.name}: {undated} rows name no time; taken as of {moment}")
-    return pa.chunked_array([times]), undated, notes
 
 
 def _spelled(value: pa.Scalar) -> str:
@@ -155,7 +235,3 @@ def _spelled(value: pa.Scalar) -> str:
 
 def _place(path: Path, row: int) -> str:
     return f"row {row + 1}" if path.suffix == ".parquet" else TextTable(path).place(row)
-
-
-def _replaced(table: pa.Table, column: str, values: pa.ChunkedArray) -> pa.Table:
-    return table.set_column(table.column_names.index(column), column, values)

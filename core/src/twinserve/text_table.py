@@ -14,6 +14,7 @@ import pyarrow.csv as pacsv
 from twinserve.errors import BadInput
 
 DELIMITERS = "\t,;"
+BLOCK_BYTES = 1 << 22  # a row must fit into one
 
 
 class TextTable:
@@ -49,7 +50,9 @@ class TextTable:
         try:
             with pa.input_stream(self.file, compression="detect") as stream:
                 # one thread: only so is it known which row does not fit
-                yield from pacsv.open_csv(stream, pacsv.ReadOptions(use_threads=False), parse, _as_text(columns))
+                yield from pacsv.open_csv(
+                    stream, pacsv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES), parse, _as_text(columns)
+                )
         except (pa.ArrowInvalid, OSError) as error:
             if misfits:
                 raise self._misfit(misfits[0]) from None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,6 +15,7 @@ INSTANT = pa.timestamp("us", tz="UTC")
 _ZONE = re.compile(r"(?:[zZ]|[+-]\d{2}:?\d{2}|[+-]\d{2})\s*$")
 _DATE_LENGTH = len("2026-01-31")
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_PARSED = (-9_214_560_000_000_000, 9_214_646_400_000_000)  # from 1678 and before 2262 pandas and Arrow read alike
 _FIRST_SECOND, _END_SECOND = -62_135_596_800, 253_402_300_800  # of the years 1 to 9999, which Python's times hold
 
 
@@ -62,8 +63,22 @@ def _from_typed(column: pa.Array) -> Instants:
 
 
 def _from_text(column: pa.Array) -> Instants:
+    """Arrow's parser, twenty times as fast, where it reads every value; else that of pandas, which knows more forms."""
+    first = next((value.as_py() for value in column if value.is_valid), "")
+    with suppress(pa.ArrowInvalid):
+        found = _from_typed(column.cast(INSTANT if _ZONE.search(first[_DATE_LENGTH:]) else pa.timestamp("us")))
+        ticks = found.values.cast(pa.int64()).drop_null()
+        if not len(ticks) or (_PARSED[0] <= pc.min(ticks).as_py() and pc.max(ticks).as_py() < _PARSED[1]):
+            return found
+    return _from_any_text(column)
+
+
+def _from_any_text(column: pa.Array) -> Instants:
+    import pandas as pd  # here: reading Parquet has no use for it, and it takes half a second
+
     text = column.to_pandas()
-    parsed = pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce")
+    dated = text.where(text.str.strip().str[:1].str.isdigit().fillna(value=False).astype(bool))  # no "now", no "today"
+    parsed = pd.to_datetime(dated, format="ISO8601", utc=True, errors="coerce")
     values = pa.array(parsed.dt.tz_localize(None).to_numpy().astype("datetime64[us]"), pa.timestamp("us"))
     wrong = text.notna().to_numpy() & parsed.isna().to_numpy()
     # the day of a bare date must not be taken for an offset
