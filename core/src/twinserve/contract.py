@@ -19,6 +19,7 @@ from twinserve.errors import BadInput, ContractMismatch
 from twinserve.features.views import ServiceSpec
 
 FILE_NAME = "contract.json"
+ONNX_LIBRARY = "onnxruntime"
 NUMERIC_TYPES = ("INT32", "INT64", "FLOAT", "DOUBLE", "BOOL")
 KEY_TYPES = ("INT32", "INT64", "STRING")
 Score = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -89,8 +90,36 @@ class GoldenRow(_Part):
     score: float
 
 
+class Scoring(_Part):
+    """The form that scores, and how it was chosen when the version was registered.
+
+    Attributes:
+        form: `onnx`: the file; `original`: the estimator itself.
+        why: why that form, in one clause.
+        file: in the version's folder; None for the original.
+        sha256: of the file.
+        rows_compared: scored by both forms and found within the contract's tolerance.
+        largest_difference: between two finite scores of one row, relative to the larger; None where none was compared.
+        rows_per_second: per form and size of a batch, as measured where it was registered.
+    """
+
+    form: Literal["onnx", "original"]
+    why: str
+    file: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]+$")
+    sha256: str | None = None
+    rows_compared: int = 0
+    largest_difference: float | None = None
+    rows_per_second: dict[str, dict[str, float]] = {}
+
+    @model_validator(mode="after")
+    def _names_its_file(self) -> Self:
+        if (self.form == "onnx") != (self.file is not None) or (self.file is None) != (self.sha256 is None):
+            raise ValueError("file and sha256 go with onnx, and only with it")
+        return self
+
+
 class Contract(_Part):
-    """The whole document."""
+    """The whole document. `scoring` is None in those written before there was a choice: the original scores."""
 
     format: Literal[1] = 1
     project: str
@@ -102,6 +131,7 @@ class Contract(_Part):
     tolerance: Tolerance
     libraries: dict[str, str]
     golden: tuple[GoldenRow, ...] = ()
+    scoring: Scoring | None = None
 
     @property
     def full_feature_names(self) -> bool:
@@ -120,8 +150,23 @@ class Contract(_Part):
         return list(dict.fromkeys(feature.view for feature in self.features))
 
     def to_json(self) -> str:
-        """The document as it is stored."""
-        return json.dumps(self.model_dump(mode="json"), indent=2, allow_nan=False) + "\n"
+        """The document as it is stored; without `scoring` where that is None, as it always was."""
+        unset = {"scoring"} if self.scoring is None else None
+        return json.dumps(self.model_dump(mode="json", exclude=unset), indent=2, allow_nan=False) + "\n"
+
+    def registered(self, golden: tuple[GoldenRow, ...], scoring: Scoring) -> Contract:
+        """The contract of a version: with golden rows, the form that scores, and the library that this form needs."""
+        extra = library_versions([ONNX_LIBRARY]) if scoring.form == "onnx" else {}
+        return self.model_copy(
+            update={"golden": golden, "scoring": scoring, "libraries": self.libraries | extra},
+        )
+
+    def agreed(self) -> Contract:
+        """The contract as it was before `registered`: what two trainings of one model have in common."""
+        own = dict(self.libraries)
+        if self.scoring and self.scoring.form == "onnx":
+            own.pop(ONNX_LIBRARY, None)
+        return self.model_copy(update={"golden": (), "scoring": None, "libraries": own})
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Contract:

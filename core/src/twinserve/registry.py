@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 
 from twinserve.contract import FILE_NAME, Contract, Score
 from twinserve.errors import ContractMismatch, PermanentError, StepMissing, TransientError, TwinserveError
+from twinserve.overlap import processors
+from twinserve.scoring_form import Form, serving_form
 from twinserve.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -39,13 +41,28 @@ class ServedModel:
     """A version that was loaded and has reproduced its golden rows.
 
     Attributes:
-        score: (rows, features) float64 → (rows,) float64. Safe to call from one thread at a time.
+        score: (rows, features) float64 → (rows,) float64. Safe to call from several threads at once.
+        form: what `score` is. `onnx` runs on the calling thread alone; the original spreads a call over the cores as
+            its class does.
+        reference: the original, where `score` is another form.
     """
 
     name: str
     version: str
     contract: Contract
     score: Score
+    form: Form = "original"
+    reference: Score | None = None
+
+    @property
+    def original(self) -> Score:
+        """The estimator as it was trained, to compare models by."""
+        return self.reference or self.score
+
+    @property
+    def calls_at_once(self) -> int:
+        """How many threads calling `score` keep the machine busy without being in each other's way."""
+        return processors() if self.form == "onnx" else 1
 
 
 @dataclass(frozen=True)
@@ -66,28 +83,33 @@ class Registry:
         prepare_mlflow(settings)
         from mlflow import MlflowClient
 
-        self.name = settings.model_name
+        self.name, self._scorer = settings.model_name, settings.scorer
         with mlflow_errors("opening MLflow"):
             self._client = MlflowClient(settings.mlflow_tracking, settings.mlflow_tracking)
 
-    def register(self, estimator: Any, contract: Contract, run_id: str) -> str:
+    def register(self, estimator: Any, contract: Contract, run_id: str, scorer: bytes = b"") -> str:
         """Store a fitted scikit-learn estimator with its contract as a new version; no alias moves.
+
+        Args:
+            scorer: the file that the contract's `scoring` names, if it names one.
 
         Returns:
             The version.
 
         Raises:
-            ContractMismatch: what was stored does not reproduce the golden rows when it is loaded again.
+            ContractMismatch: what was stored does not reproduce the golden rows when it is loaded again; then there is
+                no version.
         """
         with mlflow_errors("registering"):
-            model = _log_model(estimator, contract, run_id)
+            model = _log_model(estimator, contract, run_id, scorer)
             self._ensure_model()
             with _downloaded(model.model_uri) as folder:
                 tags = {DIGEST_TAG: _digest(folder), "feature_service": contract.feature_service}
+                self._load(f"the new version of {self.name}", "", folder)
+            tags |= {f"scoring_{name}": text for name, text in _scoring_facts(contract).items()}
             created = self._client.create_model_version(
                 self.name, model.model_uri, run_id=run_id, tags=tags, model_id=model.model_id
             )
-        self.load_version(str(created.version))
         return str(created.version)
 
     def champion(self) -> str | None:
@@ -150,10 +172,13 @@ class Registry:
             stored = self._client.get_model_version(self.name, version)
             with _downloaded(self._client.get_model_version_download_uri(self.name, version)) as folder:
                 _check_digest(name, folder, stored.tags.get(DIGEST_TAG))
-                contract = read_contract(name, folder)
-                score = _scorer(name, folder, contract)
-        contract.check_golden(score)
-        return ServedModel(self.name, version, contract, score)
+                return self._load(name, version, folder)
+
+    def _load(self, name: str, version: str, folder: Path) -> ServedModel:
+        contract = read_contract(name, folder)
+        original = _original(name, folder, contract)
+        form, score = serving_form(name, folder, contract, original, self._scorer)
+        return ServedModel(self.name, version, contract, score, form, original)
 
     def _ensure_model(self) -> None:
         from mlflow.exceptions import MlflowException
@@ -207,7 +232,15 @@ def read_contract(name: str, folder: Path) -> Contract:
     return Contract.from_json(files[0].read_bytes())
 
 
-def _log_model(estimator: Any, contract: Contract, run_id: str) -> Any:
+def _scoring_facts(contract: Contract) -> dict[str, str]:
+    """What MLflow's page of the version shows of the choice."""
+    if contract.scoring is None:
+        return {}
+    facts = contract.scoring.model_dump(include={"form", "why", "rows_compared", "largest_difference"})
+    return {name: str(fact) for name, fact in facts.items()}
+
+
+def _log_model(estimator: Any, contract: Contract, run_id: str, scorer: bytes) -> Any:
     import mlflow
     import pandas as pd
     from mlflow.models import infer_signature
@@ -216,15 +249,18 @@ def _log_model(estimator: Any, contract: Contract, run_id: str) -> Any:
     example = pd.DataFrame(rows.reshape(-1, len(contract.columns)), columns=contract.columns)
     signature = infer_signature(example, np.array([row.score for row in contract.golden]))
     with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run_id):
-        document = Path(folder) / FILE_NAME
-        document.write_text(contract.to_json(), encoding="utf-8")
+        files = [Path(folder) / FILE_NAME]
+        files[0].write_text(contract.to_json(), encoding="utf-8")
+        if contract.scoring and contract.scoring.file:
+            files.append(Path(folder) / contract.scoring.file)
+            files[1].write_bytes(scorer)
         return mlflow.sklearn.log_model(
             estimator,
             name="model",
             signature=signature,
             serialization_format="skops",
             skops_trusted_types=_types_in(estimator),
-            extra_files=[str(document)],
+            extra_files=[str(file) for file in files],
             pip_requirements=[f"{library}=={version}" for library, version in contract.libraries.items()],
         )
 
@@ -254,7 +290,7 @@ def _digest(folder: Path) -> str:
     return total.hexdigest()
 
 
-def _scorer(name: str, folder: Path, contract: Contract) -> Score:
+def _original(name: str, folder: Path, contract: Contract) -> Score:
     import mlflow
 
     try:

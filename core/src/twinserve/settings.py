@@ -34,6 +34,8 @@ class Settings(BaseSettings):
     training_params: Path = Path("training_pipeline/params.yaml")
     model_name: str = Field(default="ranker", pattern=r"^[A-Za-z0-9_.-]+$")
 
+    scorer: str = Field(default="auto", pattern="^(auto|original)$")
+
     source_url: SecretStr | None = None
     redis_url: SecretStr | None = None
     mlflow_uri: SecretStr | None = None

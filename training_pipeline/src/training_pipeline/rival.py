@@ -70,14 +70,14 @@ def service_of(contract: Contract) -> ServiceSpec:
 
 
 def rival_scores(champion: ServedModel, contract: Contract, features: Matrix) -> Floats:
-    """The champion's scores of the candidate's rows; (rows,), all from the champion's own columns.
+    """The champion's scores of the candidate's rows, by the original; (rows,), all from the champion's own columns.
 
     Args:
         features: (rows, features of the candidate); rows that the champion's policy allows.
     """
     order = [(feature.view, feature.name) for feature in contract.features]
     chosen = [order.index((feature.view, feature.name)) for feature in champion.contract.features]
-    return champion.score(np.ascontiguousarray(features[:, chosen]))
+    return champion.original(np.ascontiguousarray(features[:, chosen]))
 
 
 def shared_rows(champion: Contract, candidate: Contract, features: Matrix) -> NDArray[np.bool_]:
@@ -90,7 +90,6 @@ def shared_rows(champion: Contract, candidate: Contract, features: Matrix) -> ND
 
 def same_model(champion: ServedModel, contract: Contract, features: Matrix, scores: Floats) -> bool:
     """Whether the candidate reads, says and scores exactly what the champion does, on every row given."""
-    apart = {"golden": ()}
-    if champion.contract.model_copy(update=apart) != contract.model_copy(update=apart):
+    if champion.contract.agreed() != contract.agreed():
         return False
     return bool(np.array_equal(rival_scores(champion, contract, features), scores))

@@ -1,0 +1,47 @@
+"""Which form of a loaded model serves: the one that its contract names, or the original."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import Literal
+
+from twinserve.contract import Contract, Score
+from twinserve.errors import ContractMismatch
+from twinserve.onnx_scorer import OnnxUnusable, load_onnx_score
+
+logger = logging.getLogger(__name__)
+Form = Literal["onnx", "original"]
+
+
+def serving_form(name: str, folder: Path, contract: Contract, original: Score, wanted: str) -> tuple[Form, Score]:
+    """The form that serves the model version `name`, its golden rows reproduced.
+
+    Args:
+        folder: the version's files.
+        wanted: `auto`, or `original` for the original whatever the contract names.
+
+    Raises:
+        ContractMismatch: not even the original reproduces the golden rows.
+    """
+    if contract.scoring and contract.scoring.file and wanted == "auto":
+        try:
+            score = load_onnx_score(_content(folder, contract.scoring.file, contract.scoring.sha256))
+            contract.check_golden(score)
+        except (OnnxUnusable, ContractMismatch) as error:
+            logger.warning("%s is served by the original, which is slower: its ONNX form fails: %s", name, error)
+        else:
+            return "onnx", score
+    contract.check_golden(original)
+    return "original", original
+
+
+def _content(folder: Path, file: str, sha256: str | None) -> bytes:
+    found = sorted(folder.rglob(file))
+    if not found:
+        raise OnnxUnusable(f"{file} is missing")
+    content = found[0].read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise OnnxUnusable(f"{file} is not the one that the contract names")
+    return content
