@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twinserve.errors import BadInput
-from twinserve.features.duck import duck
-from twinserve.features.point_in_time import ROW, JoinedView, join_sql, latest_sql
+from twinserve.features.asof import Join, JoinLimits
+from twinserve.features.duck import DuckLimits, duck
+from twinserve.features.entity_source import entity_rows
+from twinserve.features.point_in_time import JoinedView, latest_sql
 
 START = datetime(2024, 3, 30, tzinfo=UTC)  # the night in which Europe changes its clocks follows
 ZONES = [UTC, timezone(timedelta(hours=5, minutes=45)), timezone(timedelta(hours=-8)), "Europe/Berlin"]
@@ -24,7 +29,7 @@ HOURS = st.integers(0, 20)  # few moments and few keys: ties and duplicates are 
 VALUES = st.one_of(st.none(), st.floats(-5, 5, width=32))
 
 feature_rows = st.lists(st.tuples(KEYS, HOURS, st.one_of(st.none(), st.integers(0, 3)), VALUES, VALUES), max_size=25)
-entity_rows = st.lists(st.tuples(KEYS, HOURS, st.integers(-1, 1)), min_size=1, max_size=25)
+asking_rows = st.lists(st.tuples(KEYS, HOURS, st.integers(-1, 1)), min_size=1, max_size=25)
 
 
 def at(hour: int, microseconds: int = 0) -> datetime:
@@ -61,23 +66,40 @@ def stored_table(features: list[Any]) -> pa.Table:
     )
 
 
+VIEW = JoinedView(
+    name="v",
+    path=Path("stored.parquet"),
+    keys={"id": ("id", "INT64")},
+    features={"a": "a", "b": "b"},
+    types={"a": pa.float32(), "b": pa.float64()},
+    timestamp="ts",
+    created="made",
+    ttl=None,
+)
+
+
+def join_of(stored: pa.Table, rows: Any, view: JoinedView, folder: Path, **options: Any) -> Join:
+    """A join over one file in `folder`."""
+    pq.write_table(stored, folder / "stored.parquet")
+    limits = JoinLimits(folder / "tmp", threads=1, piece=options.pop("piece", 7))
+    return Join(entity_rows(rows, DuckLimits()), [replace(view, path=folder / "stored.parquet")], limits, **options)
+
+
+def result_of(join: Join, **options: Any) -> list[tuple[Any, ...]]:
+    table = pa.Table.from_batches(join.batches(**options))
+    return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+
 def joined(features: list[Any], entities: list[Any], zone: Any, ttl: timedelta | None) -> list[tuple[Any, ...]]:
-    stored = stored_table(features)
     moments = pd.Series([at(hour, edge) for _, hour, edge in entities]).dt.tz_convert(zone)
-    asked = pa.table({"id": pa.array([row[0] for row in entities], pa.int64()), "event_timestamp": pa.array(moments)})
-    asked = asked.append_column(ROW, pa.array(np.arange(asked.num_rows)))
-    view = JoinedView(
-        "v", "stored", {"id": ("id", "INT64")}, {"a": ("a", "FLOAT"), "b": ("b", "DOUBLE")}, "ts", "made", ttl
-    )
-    with duck() as connection:
-        connection.register("stored", stored)
-        connection.register("asked", asked)
-        sql = join_sql("asked", ["id", "event_timestamp"], "event_timestamp", [view], event_times=True)
-        return connection.execute(sql).fetchall()
+    asked = pd.DataFrame({"id": pd.array([row[0] for row in entities], "Int64"), "event_timestamp": moments})
+    with TemporaryDirectory() as folder:
+        join = join_of(stored_table(features), asked, replace(VIEW, ttl=ttl), Path(folder))
+        return result_of(join, event_times=True)
 
 
 @settings(max_examples=150, deadline=None)
-@given(feature_rows, entity_rows, st.sampled_from(ZONES), st.sampled_from([None, TTL, timedelta(microseconds=1)]))
+@given(feature_rows, asking_rows, st.sampled_from(ZONES), st.sampled_from([None, TTL, timedelta(microseconds=1)]))
 def test_join_equals_brute_force(features: list[Any], entities: list[Any], zone: Any, ttl: timedelta | None) -> None:
     result = joined(features, entities, zone, ttl)
     assert [row[0] for row in result] == [key for key, _, _ in entities], "every entity row, in order"
@@ -98,20 +120,12 @@ def test_an_hour_that_the_clocks_skip_or_repeat_counts_as_elapsed_time() -> None
     assert [row[2] for row in rows] == [1.0, None]
 
 
-def test_composite_string_keys() -> None:
-    stored = pd.DataFrame(
-        {"shop": ["x", "x", "y"], "item": ["1", "2", "1"], "ts": [START] * 3, "price": [1.0, 2.0, 3.0]}
-    )
-    asked = pd.DataFrame(
-        {"shop": ["y", "x", "y"], "item": ["1", "2", "2"], "event_timestamp": [at(1)] * 3, ROW: [0, 1, 2]}
-    )
+def test_composite_string_keys(tmp_path: Path) -> None:
+    stored = pa.table({"shop": ["x", "x", "y"], "item": ["1", "2", "1"], "ts": [START] * 3, "price": [1.0, 2.0, 3.0]})
+    asked = pd.DataFrame({"shop": ["y", "x", "y"], "item": ["1", "2", "2"], "event_timestamp": [at(1)] * 3})
     keys = {"shop": ("shop", "STRING"), "item": ("item", "STRING")}
-    view = JoinedView("v", "stored", keys, {"price": ("price", "DOUBLE")}, "ts", None, None)
-    with duck() as connection:
-        connection.register("stored", stored)
-        connection.register("asked", asked)
-        sql = join_sql("asked", ["shop", "item", "event_timestamp"], "event_timestamp", [view])
-        assert [row[3] for row in connection.execute(sql).fetchall()] == [3.0, 2.0, None]
+    view = JoinedView("v", tmp_path, keys, {"price": "price"}, {"price": pa.float64()}, "ts", None, None)
+    assert [row[3] for row in result_of(join_of(stored, asked, view, tmp_path))] == [3.0, 2.0, None]
 
 
 @settings(max_examples=100, deadline=None)

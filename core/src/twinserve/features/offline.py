@@ -1,190 +1,139 @@
-"""Feast's offline store over Parquet folders, joined by DuckDB's `ASOF JOIN`.
+"""Feast's offline store over Parquet files: joined by DuckDB's `ASOF JOIN`, streamed, out of core.
 
 In `feature_store.yaml`: `offline_store: {type: twinserve.features.offline.AsofOfflineStore}`.
-Entity rows may come as a DataFrame, as the path of a Parquet file or as a DuckDB query.
+Entity rows may come as a DataFrame, as the path of a Parquet file or of a folder of them, as a DuckDB query, or not
+at all. docs/guide/features.md says what is done and where it differs from Feast's own stores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-import duckdb
-import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 from feast import FeatureView, FileSource, OnDemandFeatureView
+from feast.feature_logging import LoggingConfig, LoggingSource
+from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob, RetrievalMetadata
-from feast.infra.offline_stores.offline_utils import infer_event_timestamp_from_entity_df
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
-from feast.saved_dataset import SavedDatasetStorage
+from feast.utils import make_tzaware
+from pydantic import ByteSize, Field
 
-from twinserve.atomic import atomic_file
-from twinserve.errors import BadInput, StepMissing
-from twinserve.features.duck import duck
-from twinserve.features.point_in_time import ROW, JoinedView, join_sql, latest_sql, parquet_relation, quoted
+from twinserve.errors import BadInput
+from twinserve.features.asof import Join, JoinLimits, refuse_taken
+from twinserve.features.duck import DuckLimits, duck
+from twinserve.features.entity_source import EntityRows, QueryRows, entity_rows
+from twinserve.features.entityless import snapshot_sql
+from twinserve.features.feast_arrow import declared_type
+from twinserve.features.feature_logs import write_logs
+from twinserve.features.feature_rows import FeatureFiles, named
+from twinserve.features.point_in_time import JoinedView, latest_sql, parquet_relation, quoted
+from twinserve.features.pushed_rows import push_rows
+from twinserve.features.retrieval_job import AsofRetrievalJob
+from twinserve.features.source_files import Span, files_touching, parquet_files, source_path
 
-EntityRows = pd.DataFrame | str
+__all__ = ["AsofOfflineStore", "AsofOfflineStoreConfig", "AsofRetrievalJob"]
 
 
 class AsofOfflineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
-    """Feast finds this by its name beside the store's."""
+    """Feast finds this by its name beside the store's.
+
+    Attributes:
+        memory_limit: what DuckDB may hold before it spills, for example `2GB`; a quarter of the machine's or the
+            container's memory unless given.
+        temp_directory: where it spills to, and large values lie during a join; `.tmp` beside the first view's data
+            unless given, or the system's own where that can't be written to.
+        threads: of DuckDB; one per core unless given.
+        piece_rows: entity rows joined at a time. More of them take more memory.
+    """
 
     type: Literal["twinserve.features.offline.AsofOfflineStore"] = "twinserve.features.offline.AsofOfflineStore"
-
-
-class AsofRetrievalJob(RetrievalJob):  # type: ignore[misc]
-    """A query that runs when its result is asked for."""
-
-    def __init__(
-        self,
-        query: Query,
-        on_demand: list[OnDemandFeatureView] | None = None,
-        full_names: bool = False,
-        metadata: RetrievalMetadata | None = None,
-    ) -> None:
-        self._query, self._on_demand, self._full_names, self._metadata = (
-            query,
-            on_demand or [],
-            full_names,
-            metadata,
-        )
-
-    def write_parquet(self, target: Path, *, event_times: bool = False) -> int:
-        """Stream the rows to a Parquet file that appears whole; returns their number.
-
-        Args:
-            event_times: add `<view>__event_timestamp`, the time of the matching feature row even where it had
-                expired, so that unknown, stale and null can be told apart.
-        """
-        with atomic_file(target) as draft, self._query.open(event_times=event_times) as (connection, sql):
-            name = str(draft).replace("'", "''")
-            counted = connection.execute(
-                f"COPY ({sql}) TO '{name}' (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"
-            ).fetchone()
-        return int(counted[0]) if counted else 0
-
-    def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:  # noqa: ARG002 - Feast's signature
-        with self._query.open() as (connection, sql):
-            return connection.sql(sql).to_arrow_table()
-
-    def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
-        frame: pd.DataFrame = self._to_arrow_internal(timeout).to_pandas()
-        return frame
-
-    def to_sql(self) -> str:
-        """The query, as DuckDB runs it over its registered entity rows."""
-        return self._query.sql(event_times=False)
-
-    def persist(
-        self,
-        storage: SavedDatasetStorage,
-        allow_overwrite: bool = False,
-        timeout: int | None = None,  # noqa: ARG002
-    ) -> None:
-        """Write the rows where a saved dataset points; refuses an existing file unless told."""
-        target = Path(storage.to_data_source().path)
-        if target.exists() and not allow_overwrite:
-            raise BadInput(f"{target} exists", fix="Pass allow_overwrite=True to replace it")
-        self.write_parquet(target)
-
-    @property
-    def full_feature_names(self) -> bool:
-        """Whether features are named `<view>__<feature>`."""
-        return self._full_names
-
-    @property
-    def on_demand_feature_views(self) -> list[OnDemandFeatureView]:
-        """Transformations that Feast applies to the result."""
-        return self._on_demand
-
-    @property
-    def metadata(self) -> RetrievalMetadata | None:
-        """What was asked for."""
-        return self._metadata
-
-
-class Query:
-    """SQL, and the entity rows that must be registered before it can run."""
-
-    def __init__(self, sql: str, sql_with_times: str | None = None, entities: pa.Table | None = None) -> None:
-        self._sql, self._sql_with_times, self._entities = sql, sql_with_times, entities
-
-    def sql(self, *, event_times: bool) -> str:
-        """The SQL text, with or without the event time of each match."""
-        return self._sql_with_times or self._sql if event_times else self._sql
-
-    @contextmanager
-    def open(self, *, event_times: bool = False) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
-        """A connection that has the entity rows, and the SQL to run on it."""
-        with duck() as connection:
-            if self._entities is not None:
-                connection.register("entity_rows", self._entities)
-            yield connection, self.sql(event_times=event_times)
+    memory_limit: ByteSize | None = None
+    temp_directory: Path | None = None
+    threads: int | None = Field(default=None, ge=1)
+    piece_rows: int = Field(default=1_000_000, ge=1)
 
 
 class AsofOfflineStore(OfflineStore):  # type: ignore[misc]
     """Feast's offline store interface over Parquet, without lost rows."""
 
+    supports_filter_by_created_timestamp = True
+
     @staticmethod
     def get_historical_features(
-        config: RepoConfig,  # noqa: ARG004 - Feast's signature
+        config: RepoConfig,
         feature_views: list[FeatureView],
         feature_refs: list[str],
-        entity_df: EntityRows | None,
+        entity_df: pd.DataFrame | str | None,
         registry: BaseRegistry,
         project: str,
         full_feature_names: bool = False,
-        **unsupported: Any,
+        **options: Any,
     ) -> RetrievalJob:
         """Point-in-time join; one result row per entity row, in order, duplicates included.
 
+        Without entity rows: one row for each key that has features at `end_date`, as they stood then; with
+        `start_date`, only keys with a row since.
+
         Raises:
-            BadInput: no entity rows, a key column missing, or a column that bears the name of a feature.
+            BadInput: a key column is missing, or a column bears the name of a feature.
             StepMissing: a view's folder has no data yet.
         """
-        if entity_df is None or unsupported:
-            raise BadInput(
-                "features are read for entity rows only", fix="Pass entity_df, without start_date or end_date"
-            )
-        entities, relation, columns, timestamp = _entity_relation(entity_df)
-        views = [joined_view(view, feature_refs, full_feature_names) for view in feature_views]
-        _refuse_bad_columns(columns, views)
-        sql, with_times = (join_sql(relation, columns, timestamp, views, event_times=flag) for flag in (False, True))
-        metadata = RetrievalMetadata(features=feature_refs, keys=[c for c in columns if c != timestamp])
-        on_demand = OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry)
-        return AsofRetrievalJob(Query(sql, with_times, entities), on_demand, full_feature_names, metadata)
+        known_at_the_time = bool(options.pop("filter_by_created_timestamp", False))
+        start, end = options.pop("start_date", None), options.pop("end_date", None)
+        if options:
+            raise BadInput(f"this store does not know {', '.join(sorted(options))}", fix="Leave it out")
+        views = [joined_view(view, feature_refs, full_feature_names, config.repo_path) for view in feature_views]
+        limits = join_limits(config, [view.path for view in views])
+        given = snapshot_sql(views, start, end or datetime.now(UTC)) if entity_df is None else entity_df
+        rows = entity_rows(given, limits.duck())
+        _refuse_bad_columns(rows.schema.names, views)
+        return AsofRetrievalJob(
+            Join(rows, views, limits, known_at_the_time),
+            sql=rows.query if isinstance(rows, QueryRows) else "",
+            on_demand=OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry),
+            full_names=full_feature_names,
+            metadata=lambda: _metadata(rows, feature_refs),
+            repo=config.repo_path,
+        )
 
     @staticmethod
     def pull_latest_from_table_or_query(
-        config: RepoConfig,  # noqa: ARG004
+        config: RepoConfig,
         data_source: FileSource,
         join_key_columns: list[str],
         feature_name_columns: list[str],
         timestamp_field: str,
         created_timestamp_column: str | None,
-        start_date: datetime,
-        end_date: datetime,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
     ) -> RetrievalJob:
         """The latest row of each key with an event time in `[start_date, end_date]`."""
-        stored = {**dict.fromkeys(join_key_columns, ""), **dict.fromkeys(feature_name_columns, "")}
-        sql = latest_sql(
-            source_relation(data_source),
-            {key: stored[key] for key in join_key_columns},
-            {name: stored[name] for name in feature_name_columns},
-            timestamp_field,
-            created_timestamp_column or None,
-            _between(timestamp_field, start_date, end_date),
-        )
-        return AsofRetrievalJob(Query(sql))
+
+        def sql(relation: str) -> str:
+            latest = latest_sql(
+                relation,
+                dict.fromkeys(join_key_columns, ""),
+                dict.fromkeys(feature_name_columns, ""),
+                timestamp_field,
+                created_timestamp_column or None,
+                _between(timestamp_field, start_date, end_date),
+            )
+            return latest if join_key_columns else f"SELECT *, {_DUMMY} FROM ({latest})"
+
+        return _pull(config, data_source, sql, start_date, end_date)
 
     @staticmethod
     def pull_all_from_table_or_query(
-        config: RepoConfig,  # noqa: ARG004
+        config: RepoConfig,
         data_source: FileSource,
         join_key_columns: list[str],
         feature_name_columns: list[str],
@@ -195,88 +144,166 @@ class AsofOfflineStore(OfflineStore):  # type: ignore[misc]
     ) -> RetrievalJob:
         """Every row with an event time in `[start_date, end_date]`; an open end has no limit."""
         times = [timestamp_field, *([created_timestamp_column] if created_timestamp_column else [])]
-        columns = ", ".join(quoted(column) for column in [*join_key_columns, *feature_name_columns, *times])
+        names = dict.fromkeys([*join_key_columns, *feature_name_columns, *times])
+        columns = [quoted(column) for column in names] + ([] if join_key_columns else [_DUMMY])
         where = _between(timestamp_field, start_date, end_date)
-        return AsofRetrievalJob(Query(f"SELECT {columns} FROM {source_relation(data_source)} WHERE {where}"))
+
+        def sql(relation: str) -> str:
+            return f"SELECT {', '.join(columns)} FROM {relation} WHERE {where}"
+
+        return _pull(config, data_source, sql, start_date, end_date)
+
+    @staticmethod
+    def offline_write_batch(
+        config: RepoConfig, feature_view: FeatureView, table: pa.Table, progress: Callable[[int], Any] | None
+    ) -> None:
+        """Add rows to the view's data, those of each day at once; the same row twice is one row.
+
+        Raises:
+            BadInput: columns are missing or unknown, a value has another type, or a row has no time.
+            TransientError: the disk is full.
+        """
+        written = push_rows(joined_view(feature_view, [], full_names=False, repo=config.repo_path), table)
+        if progress:
+            progress(written)
+
+    @staticmethod
+    def write_logged_features(
+        config: RepoConfig,
+        data: pa.Table | Path,
+        source: LoggingSource,  # noqa: ARG004 - Feast's signature
+        logging_config: LoggingConfig,
+        registry: BaseRegistry,  # noqa: ARG004
+    ) -> None:
+        """Add logged rows to the destination's folder, as files of their own."""
+        destination = logging_config.destination
+        write_logs(data, source_path(destination.to_data_source(), config.repo_path), destination.partition_by or [])
+
+    def get_table_column_names_and_types_from_data_source(
+        self, config: RepoConfig, data_source: FileSource
+    ) -> Iterable[tuple[str, str]]:
+        """The columns of the newest file; folders' names are none.
+
+        Raises:
+            StepMissing: there is no file.
+        """
+        file = parquet_files(source_path(data_source, config.repo_path))[-1]
+        with named(file):
+            schema = pq.read_schema(file)
+        return [(field.name, str(field.type)) for field in schema]
+
+    def validate_data_source(self, config: RepoConfig, data_source: FileSource) -> None:
+        """Data may come later; what is there must be readable and have the times.
+
+        Raises:
+            BadInput: a file is damaged or has no column of event times.
+        """
+        path = source_path(data_source, config.repo_path)
+        if path.exists() and any(path.rglob("*.parquet")):
+            FeatureFiles(data_source.name, parquet_files(path), [data_source.timestamp_field], {})
 
 
-def joined_view(view: FeatureView, feature_refs: list[str], full_names: bool) -> JoinedView:
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DUMMY = f"'{DUMMY_ENTITY_VAL}' AS {quoted(DUMMY_ENTITY_ID)}"  # Feast's key of views without entities
+
+
+@dataclass(frozen=True)
+class _Query:
+    """Rows of a DuckDB query."""
+
+    sql: str
+    limits: DuckLimits
+    total: int | None = None
+
+    def batches(self, *, event_times: bool = False) -> Iterator[pa.RecordBatch]:  # noqa: ARG002
+        with duck(self.limits) as connection:
+            reader = connection.sql(self.sql).to_arrow_reader(131_072)
+            yield pa.RecordBatch.from_pylist([], reader.schema)
+            yield from reader
+
+
+def _pull(
+    config: RepoConfig,
+    source: FileSource,
+    sql: Callable[[str], str],
+    start: datetime | None,
+    end: datetime | None,
+) -> AsofRetrievalJob:
+    path = source_path(source, config.repo_path)
+    files = parquet_files(path)
+    needed = files_touching(path, files, Span(_instant(start), _instant(end)))
+    query = sql(parquet_relation([str(file) for file in needed or files[-1:]]))
+    limits = join_limits(config, [path])
+    return AsofRetrievalJob(
+        _Query(query, DuckLimits(limits.memory, limits.temp, limits.threads)), sql=query, repo=config.repo_path
+    )
+
+
+def joined_view(view: FeatureView, feature_refs: list[str], full_names: bool, repo: Path | None = None) -> JoinedView:
     """What the join needs to know of a Feast feature view, its projection and field mapping applied."""
     name = view.projection.name_to_use()
+    prefix = view.projection.name_alias or view.name  # without a version
     asked = [ref.split(":")[1] for ref in feature_refs if ref.split(":")[0] == name]
-    types = {field.name: field.dtype.to_value_type().name for field in view.features}
-    mapped = {new: old for old, new in view.batch_source.field_mapping.items()}
+    stored = {new: old for old, new in view.batch_source.field_mapping.items()}
     keys = {
-        mapped.get(column.name, column.name): (
+        stored.get(column.name, column.name): (
             view.projection.join_key_map.get(column.name, column.name),
             column.dtype.to_value_type().name,
         )
         for column in view.entity_columns
+        if column.name != DUMMY_ENTITY_ID
     }
+    created = view.batch_source.created_timestamp_column
     return JoinedView(
         name=name,
-        relation=source_relation(view.batch_source),
+        path=source_path(view.batch_source, repo),
         keys=keys,
-        features={f"{name}__{f}" if full_names else f: (mapped.get(f, f), types[f]) for f in asked},
-        timestamp=view.batch_source.timestamp_field,
-        created=view.batch_source.created_timestamp_column or None,
+        features={f"{prefix}__{f}" if full_names else f: stored.get(f, f) for f in asked},
+        types={stored.get(field.name, field.name): declared_type(field.dtype) for field in view.features},
+        timestamp=stored.get(view.batch_source.timestamp_field, view.batch_source.timestamp_field),
+        created=stored.get(created, created) or None,
         ttl=view.ttl or None,
     )
 
 
-def source_relation(source: FileSource) -> str:
-    """SQL of a Feast file source: one Parquet file, or a folder of them.
-
-    Raises:
-        StepMissing: there is nothing to read.
-    """
-    path = Path(source.path)
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*.parquet") if not p.name.startswith("."))
-    if not files:
-        raise StepMissing(
-            f"no features in {path}",
-            fix="Run the DAG db_to_offline_store, or `data-pipeline ingest` and the two steps after it",
-        )
-    return parquet_relation([str(file) for file in files])
+def join_limits(config: RepoConfig, sources: list[Path]) -> JoinLimits:
+    """From the store's block in `feature_store.yaml`; relative paths are seen from the feature repo."""
+    given = config.offline_store
+    temp = given.temp_directory and Path(config.repo_path or ".") / given.temp_directory
+    return JoinLimits(temp or _default_temp(sources), given.memory_limit, given.threads, given.piece_rows)
 
 
-def _entity_relation(rows: EntityRows) -> tuple[pa.Table | None, str, list[str], str]:
-    """Entity rows as (table to register, SQL relation with `__row`, column names, event time column)."""
-    if isinstance(rows, pd.DataFrame):
-        table = pa.Table.from_pandas(rows, preserve_index=False)
-        timestamp = infer_event_timestamp_from_entity_df(dict(rows.dtypes))
-        numbered = table.append_column(ROW, pa.array(np.arange(table.num_rows)))
-        return numbered, "entity_rows", table.column_names, timestamp
-    relation = _numbered(rows)
-    with duck() as connection:
-        described = connection.execute(f"DESCRIBE SELECT * EXCLUDE ({ROW}) FROM {relation}").fetchall()
-    kinds = {str(name): str(kind) for name, kind, *_ in described}
-    dtypes = {
-        name: np.dtype("datetime64[us]" if kind.startswith("TIMESTAMP") else object) for name, kind in kinds.items()
-    }
-    return None, relation, list(kinds), infer_event_timestamp_from_entity_df(dtypes)
+def _default_temp(sources: list[Path]) -> Path:
+    beside = sources[0].parent if sources else Path(tempfile.gettempdir())
+    return beside / ".tmp" if os.access(beside, os.W_OK) else Path(tempfile.gettempdir()) / "twinserve"
 
 
-def _numbered(path_or_query: str) -> str:
-    if path_or_query.endswith(".parquet"):
-        name = path_or_query.replace("'", "''")
-        numbered = f"read_parquet('{name}', file_row_number = true)"
-        return f"(SELECT * EXCLUDE (file_row_number), file_row_number AS {ROW} FROM {numbered})"
-    return f"(SELECT *, row_number() OVER () AS {ROW} FROM ({path_or_query}))"
+def _metadata(rows: EntityRows, features: list[str]) -> RetrievalMetadata:
+    span = rows.span()
+    ends = [_moment(span.first), _moment(span.last)] if span else [None, None]
+    keys = [name for name in rows.schema.names if name != rows.timestamp]
+    return RetrievalMetadata(features, keys, *ends)
 
 
 def _refuse_bad_columns(columns: list[str], views: list[JoinedView]) -> None:
     needed = {entity for view in views for entity, _ in view.keys.values()}
     if missing := sorted(needed - set(columns)):
         raise BadInput(f"entity rows have no column {', '.join(missing)}; they have {', '.join(columns)}", fix="Add it")
-    if twice := sorted({name for view in views for name in view.features} & set(columns)):
-        raise BadInput(f"entity rows have a column {', '.join(twice)}, which is a feature's name", fix="Rename it")
+    refuse_taken(columns, [name for view in views for name in view.features])
+
+
+def _instant(moment: datetime | None) -> int | None:
+    return None if moment is None else (make_tzaware(moment) - _EPOCH) // timedelta(microseconds=1)
+
+
+def _moment(micros: int | None) -> datetime | None:
+    return None if micros is None else _EPOCH + timedelta(microseconds=micros)
 
 
 def _between(column: str, start: datetime | None, end: datetime | None) -> str:
     at = f"CAST({quoted(column)} AS TIMESTAMPTZ)"
     bounds = [
-        f"{at} >= '{start.isoformat()}'" if start else "",
-        f"{at} <= '{end.isoformat()}'" if end else "",
+        f"{at} >= '{make_tzaware(start).isoformat()}'" if start else "",
+        f"{at} <= '{make_tzaware(end).isoformat()}'" if end else "",
     ]
     return " AND ".join(bound for bound in bounds if bound) or "true"

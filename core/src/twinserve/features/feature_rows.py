@@ -1,0 +1,143 @@
+"""Stored feature rows, file by file, in the types that their view declares."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from twinserve.errors import BadInput, TransientError
+from twinserve.features.feast_arrow import cast_column
+
+READ_ROWS = 131_072
+
+
+class FeatureFiles:
+    """The files of one view that are read, checked against each other.
+
+    Args:
+        required: columns that every file must have: keys, event time, created.
+        features: other columns → the type to bring them to; None becomes the type of the first file that has it.
+
+    Raises:
+        BadInput: a file is damaged, lacks a column that it must have, or one was renamed; names the file.
+    """
+
+    def __init__(
+        self, view: str, files: list[Path], required: Sequence[str], features: dict[str, pa.DataType | None]
+    ) -> None:
+        self.view, self.files, self.required, self.features = view, files, required, dict(features)
+        self.rows = 0
+        self._schemas: dict[Path, pa.Schema] = {}
+        self._states = {file: _state(file) for file in files}
+        for file in files:
+            self._note(file)
+        self._settle_types()
+        self._refuse_renamed()
+
+    def for_features(self, features: dict[str, pa.DataType | None]) -> FeatureFiles:
+        """The same rows of the same files, to be read for other features; those that no file has are left out."""
+        other = copy.copy(self)
+        names = {name for schema in self._schemas.values() for name in schema.names}
+        other.features = {name: kind for name, kind in features.items() if name in names}
+        other._settle_types()
+        return other
+
+    def _note(self, file: Path) -> None:
+        with named(file), pq.ParquetFile(file) as parquet:
+            schema: pa.Schema = parquet.schema_arrow
+            self.rows += parquet.metadata.num_rows
+        if lost := [name for name in self.required if name not in schema.names]:
+            raise BadInput(
+                f"{file} has no column {', '.join(lost)}; it has {', '.join(schema.names[:20])}",
+                fix="Restore it, or remove the file",
+            )
+        self._schemas[file] = schema
+
+    def _settle_types(self) -> None:
+        for name, kind in self.features.items():
+            having = [schema for schema in self._schemas.values() if name in schema.names]
+            if self.files and not having:
+                raise BadInput(
+                    f"feature view {self.view}: no file that is needed has a column {name}, for example "
+                    f"{self.files[-1]}",
+                    fix="Compare the view with its data",
+                )
+            self.features[name] = kind or (having[0].field(name).type if having else pa.null())
+
+    def _refuse_renamed(self) -> None:
+        """A feature added later is null in older files; one whose place a stranger has taken was renamed."""
+        for name in self.features:
+            lacking = {file: schema for file, schema in self._schemas.items() if name not in schema.names}
+            usual = {c for schema in self._schemas.values() if name in schema.names for c in schema.names}
+            for file, schema in lacking.items():
+                if strangers := [column for column in schema.names if column not in usual]:
+                    raise BadInput(
+                        f"{file} has no column {name} but {', '.join(strangers[:5])}, which files with {name} have "
+                        "not: was it renamed?",
+                        fix="Rename it back, or in all files and in the feature view",
+                    )
+
+    def batches(self) -> Iterator[tuple[Path, pa.Table]]:
+        """Tables of the required columns, as stored, and of the features, typed; always the same rows in one order.
+
+        Raises:
+            BadInput: a file is damaged, or a value does not fit its type; names file and column.
+            TransientError: a file was replaced since this object was made.
+        """
+        for file in self.files:
+            names = dict.fromkeys([*self.required, *(n for n in self.features if n in self._schemas[file].names)])
+            with named(file), pq.ParquetFile(file) as parquet:
+                if _state(file) != self._states[file]:
+                    raise TransientError(f"{file} was replaced while it was read", fix="Run the command again")
+                for batch in parquet.iter_batches(READ_ROWS, columns=list(names)):
+                    yield file, self._typed(file, batch)
+
+    def _typed(self, file: Path, batch: pa.RecordBatch) -> pa.Table:
+        columns = {name: batch[name] for name in self.required}
+        for name, kind in self.features.items():
+            if name not in batch.schema.names:
+                columns[name] = pa.nulls(batch.num_rows, kind)
+                continue
+            with column_of(file, name, kind):
+                columns[name] = cast_column(batch[name], kind)
+        return pa.table(columns)
+
+
+@contextmanager
+def named(file: Path) -> Iterator[None]:
+    """What Parquet's reader says, with the file's name.
+
+    Raises:
+        BadInput: the file is damaged.
+        TransientError: it has gone.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise TransientError(f"{file} went away while it was read", fix="Run the command again") from error
+    except (pa.ArrowException, OSError) as error:
+        raise BadInput(f"{file} can't be read: {error}", fix="Restore or remove it") from error
+
+
+@contextmanager
+def column_of(file: Path, column: str, kind: object) -> Iterator[None]:
+    """Names the file and the column of a value that does not fit.
+
+    Raises:
+        BadInput: a value does not fit.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise BadInput(f"{file}: column {column} is not {kind}: {error}", fix="Correct the file") from error
+
+
+def _state(file: Path) -> tuple[int, int, int]:
+    with named(file):
+        found = file.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns

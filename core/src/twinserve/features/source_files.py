@@ -1,0 +1,76 @@
+"""The Parquet files behind a Feast file source, and which of them can matter to a stretch of time."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from twinserve.errors import BadInput, StepMissing
+
+_DAY = re.compile(r"day=(\d{4}-\d{2}-\d{2})")
+_DAY_LENGTH = 86_400_000_000
+_MARGIN = _DAY_LENGTH  # somebody's folders may be days of another zone
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of time in microseconds since 1970 UTC, both ends within; None is open."""
+
+    first: int | None = None
+    last: int | None = None
+
+    def touches(self, day: date) -> bool:
+        """Whether rows of a folder `day=…` can lie in it."""
+        begin = (day - date(1970, 1, 1)).days * _DAY_LENGTH
+        too_old = self.first is not None and begin + _DAY_LENGTH + _MARGIN <= self.first
+        too_new = self.last is not None and begin - _MARGIN > self.last
+        return not (too_old or too_new)
+
+
+def source_path(source: Any, repo: Path | None) -> Path:
+    """Where a Feast `FileSource` points: a Parquet file, or a folder of them.
+
+    Raises:
+        BadInput: it is not on a disk of ours, or not Parquet.
+    """
+    if type(source.file_format).__name__ not in ("ParquetFormat", "NoneType"):
+        raise BadInput(f"source {source.name} is not Parquet", fix="Convert it, or use another offline store")
+    parts = urlsplit(source.path)
+    if parts.scheme not in ("", "file"):
+        raise BadInput(f"source {source.name} is not on this machine: {source.path}", fix="Give a path")
+    path = Path(unquote(parts.path) if parts.scheme else source.path)
+    return path if path.is_absolute() or repo is None else Path(repo) / path
+
+
+def parquet_files(path: Path) -> list[Path]:
+    """The Parquet files at `path`, in the order of their names.
+
+    Raises:
+        StepMissing: there are none.
+    """
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*.parquet") if not p.name.startswith("."))
+    if not files:
+        raise StepMissing(
+            f"no features in {path}",
+            fix="Run the DAG db_to_offline_store, or `data-pipeline ingest` and the two steps after it",
+        )
+    return files
+
+
+def files_touching(root: Path, files: list[Path], span: Span) -> list[Path]:
+    """Those that can hold rows of `span`: all but the ones below a `day=YYYY-MM-DD` well off it."""
+    return [file for file in files if (day := _day(root, file)) is None or span.touches(day)]
+
+
+def _day(root: Path, file: Path) -> date | None:
+    for part in file.relative_to(root).parts[:-1]:
+        if found := _DAY.fullmatch(part):
+            try:
+                return date.fromisoformat(found[1])
+            except ValueError:
+                return None
+    return None
