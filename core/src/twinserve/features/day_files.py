@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
 import redis
 
-from twinserve.features.views import ViewSpec
+from twinserve.features.online_view import OnlineView
 
 _DAY = re.compile(r"day=(\d{4}-\d{2}-\d{2})")
 _DEFINITION = "definition"  # beside file names, which all end in .parquet
 
 
 def signatures(folder: Path) -> dict[str, str]:
-    """Each Parquet file below `folder`, by its path in it, with size and modification time."""
+    """Each Parquet file below `folder`, by its path in it, with size and modification time; or `folder`, if a file."""
     files = sorted(p for p in folder.rglob("*.parquet") if not p.name.startswith("."))
+    if folder.is_file():
+        files = [folder]
     return {str(p.relative_to(folder)): f"{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in files}
 
 
@@ -33,11 +35,10 @@ class DayFileMemory:
     It counts for one definition of the view: other types or names make other bytes, of which none are there yet.
     """
 
-    def __init__(self, client: redis.Redis, project: str, spec: ViewSpec) -> None:
+    def __init__(self, client: redis.Redis, view: OnlineView) -> None:
         self._client = client
-        self._hash = f"twinserve:materialized:{project}:{spec.name}"
-        parts = (spec.join_keys, spec.features, spec.timestamp, spec.created)
-        self._definition = hashlib.sha256(repr(parts).encode()).hexdigest()
+        self._hash = f"twinserve:materialized:{view.project}:{view.name}"
+        self._definition = view.digest
 
     def known(self) -> dict[str, str]:
         """File → signature."""
@@ -46,8 +47,14 @@ class DayFileMemory:
         return seen if seen.pop(_DEFINITION, None) == self._definition else {}
 
     def remember(self, files: dict[str, str]) -> None:
-        """Replace what is known."""
+        """Add to what is known; what was known of another definition goes."""
         with self._client.pipeline() as pipe:
-            pipe.delete(self._hash)
+            if not self.known():
+                pipe.delete(self._hash)
             pipe.hset(self._hash, mapping={**files, _DEFINITION: self._definition})
             pipe.execute()
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Files that are gone."""
+        if gone := list(names):
+            self._client.hdel(self._hash, *gone)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from twinserve.errors import BadInput, TransientError
+from twinserve.errors import TransientError
 
 
 @contextmanager
@@ -13,11 +13,13 @@ def feast_errors() -> Iterator[None]:
     """What can't be reached, or is locked just now, may be there later.
 
     Raises:
-        TransientError: the database of Feast's registry, or Redis, does not answer.
-        BadInput: Redis wants another password.
+        TransientError: the database of Feast's registry, or Redis, does not answer or is full.
+        BadInput: Redis wants another password, or does not let us write.
     """
-    from redis import AuthenticationError, RedisError
+    from redis import RedisError
     from sqlalchemy.exc import OperationalError
+
+    from twinserve.features.redis_errors import redis_error
 
     try:
         yield
@@ -26,7 +28,5 @@ def feast_errors() -> Iterator[None]:
         raise TransientError(
             f"Feast's registry database can't be used now: {reason}", fix="Is it up? See TWINSERVE_FEAST_REGISTRY_URL"
         ) from error
-    except AuthenticationError as error:
-        raise BadInput(f"Redis refuses: {str(error).rstrip('.')}", fix="Correct TWINSERVE_REDIS_URL") from error
     except RedisError as error:
-        raise TransientError(f"Redis does not answer: {type(error).__name__}", fix="Is it up?") from error
+        raise redis_error(error) from error

@@ -3,31 +3,31 @@
 Incremental by what changed: each view's day files are remembered by size and modification time in a hash beside
 the features (so a flushed or replaced Redis is filled anew). A run reads the files that are new or changed,
 however late their rows, and those of the look-back window; a file with rows ahead of our clock is read again until
-their time has come. A row is written when Redis holds none for its key, or one that is not newer: a correction with
-the same event time replaces what it corrects, which Feast's own writer would skip.
+their time has come. A row is written when Redis holds none for its key, or an older one, or another one of the same
+event time: a correction, which Feast's own writer would skip. Rows are staged below `TWINSERVE_HOME`: what a killed
+run left, the next one finishes first.
 """
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
 import redis
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from twinserve.errors import StepMissing
+from twinserve.features.batch_engine import is_plain, is_single_redis
 from twinserve.features.day_files import DayFileMemory, is_recent, signatures
-from twinserve.features.definitions import describe_view
-from twinserve.features.duck import duck
 from twinserve.features.feast_errors import feast_errors
-from twinserve.features.point_in_time import latest_sql, parquet_relation, quoted
-from twinserve.features.redis_layout import decode_event_time, event_time_field, feature_field, redis_key
+from twinserve.features.online_view import OnlineView, online_view
+from twinserve.features.online_write import Progress, Written, collect, finished, staging_file, write_staged
+from twinserve.features.point_in_time import parquet_relation, quoted
+from twinserve.features.staged_rows import StagedRows, staged_rows
 from twinserve.features.store import open_store
-from twinserve.features.views import ViewSpec
 from twinserve.locks import one_at_a_time
 from twinserve.progress import RowProgress
 from twinserve.settings import Settings
@@ -35,9 +35,7 @@ from twinserve.settings import Settings
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
 
-logger = logging.getLogger(__name__)
 LOOKBACK = timedelta(days=1)
-CHUNK = 5_000
 
 
 @dataclass(frozen=True)
@@ -45,8 +43,10 @@ class ViewResult:
     """What one run did for one view.
 
     Attributes:
-        keys: distinct keys in the files that were read.
-        written: keys whose row in Redis was set; the others held a newer one.
+        keys: distinct keys that it went through.
+        written: keys whose row in Redis was set; the others held the same row, or a newer one.
+        resumed: keys that an earlier run had been through when it was killed.
+        rows_per_second: of `keys`, while they were written; 0 where none was.
     """
 
     view: str
@@ -54,17 +54,22 @@ class ViewResult:
     files_unchanged: int
     keys: int
     written: int
+    resumed: int = 0
+    rows_per_second: int = 0
 
 
 def materialize(settings: Settings, redis_url: str, lookback: timedelta | None = None) -> list[ViewResult]:
     """Bring the online store up to now, for every feature view that has `online=True`.
+
+    What our writer does not do (transformations, another online store than one Redis) goes through Feast's own.
 
     Args:
         lookback: day files not older than this are read even when they look unchanged; `LOOKBACK` if None.
 
     Raises:
         StepMissing: nothing is applied yet, or a view has no data.
-        TransientError: Redis or the registry can't be reached.
+        BadInput: a data file is damaged, or has other columns or types than its view.
+        TransientError: Redis or the registry can't be reached, or the disk is full.
     """
     now = datetime.now(UTC)
     store = open_store(settings, redis_url)
@@ -72,98 +77,94 @@ def materialize(settings: Settings, redis_url: str, lookback: timedelta | None =
         views = [view for view in store.list_feature_views() if view.online]
     if not views:
         raise StepMissing("no feature view is registered", fix="Run `data-pipeline apply` first")
-    window = LOOKBACK if lookback is None else lookback
+    since = now - (LOOKBACK if lookback is None else lookback)
     one = one_at_a_time(settings.home / "locks" / "materialize")
     with one, feast_errors(), redis.Redis.from_url(redis_url, socket_timeout=30) as client:
-        return [_materialize_view(store, client, view, now, window) for view in views]
+        return [
+            _OneView(store, client, view, settings.home / "materialize", now).run(since)
+            if is_plain(view) and is_single_redis(store._get_provider().online_store, store.config)
+            else _by_feast(store, view, now)
+            for view in views
+        ]
 
 
-def _materialize_view(
-    store: FeatureStore, client: redis.Redis, view: FeatureView, now: datetime, lookback: timedelta
-) -> ViewResult:
-    spec = describe_view(view)
-    files = signatures(spec.path)
-    if not files:
-        raise StepMissing(f"feature view {spec.name} has no data in {spec.path}", fix="Run the DAG db_to_offline_store")
-    memory = DayFileMemory(client, store.project, spec)
-    known = memory.known()
-    due = [name for name, signature in files.items() if known.get(name) != signature or is_recent(name, now - lookback)]
-    keys, written, unfinished = _write_latest(client, store, spec, due, now)
-    memory.remember({name: signature for name, signature in files.items() if name not in unfinished})
-    store.registry.apply_materialization(view, store.project, _start(view, now), now)  # Feast's tools show it
-    return ViewResult(spec.name, len(due), len(files) - len(due), keys, written)
+def _by_feast(store: FeatureStore, view: FeatureView, now: datetime) -> ViewResult:
+    import contextlib
+    import io
+
+    with contextlib.redirect_stdout(io.StringIO()):  # Feast prints; our standard output ends in JSON
+        store.materialize(_start(view, now), now, [view.name])
+    return ViewResult(view.name, 0, 0, 0, 0)
 
 
 def _start(view: FeatureView, now: datetime) -> datetime:
     return max((end for _, end in view.materialization_intervals), default=now - (view.ttl or timedelta(days=365)))
 
 
-def _write_latest(
-    client: redis.Redis, store: FeatureStore, spec: ViewSpec, names: list[str], now: datetime
-) -> tuple[int, int, set[str]]:
-    """Keys read, keys written, and the files that hold rows for later."""
-    if not names:
-        return 0, 0, set()
-    files = parquet_relation([str(spec.path / name) for name in names])
-    until_now = f"CAST({quoted(spec.timestamp)} AS TIMESTAMPTZ) <= '{now.isoformat()}'"
-    where = " AND ".join([until_now, *(f"{quoted(key)} IS NOT NULL" for key in spec.join_keys)])
-    sql = latest_sql(files, spec.join_keys, spec.features, spec.timestamp, spec.created, where)
-    keys = written = 0
-    with duck() as connection, RowProgress(f"materialize {spec.name}", None) as progress:
-        for batch in connection.sql(sql).to_arrow_reader(CHUNK):
-            written += _write_chunk(client, store, spec, batch)
-            keys += batch.num_rows
-            progress.advance(batch.num_rows)
-        later = connection.sql(f"SELECT DISTINCT filename FROM {files} WHERE NOT ({until_now})").fetchall()
-    return keys, written, {str(Path(name).relative_to(spec.path)) for (name,) in later}
+class _OneView:
+    """One view's way to Redis."""
 
+    def __init__(
+        self, store: FeatureStore, client: redis.Redis, view: FeatureView, folder: Path, now: datetime
+    ) -> None:
+        self._store, self._client, self._feast_view, self._now = store, client, view, now
+        self._source = Path(view.batch_source.path)
+        self._view: OnlineView = online_view(view, store.config)
+        self._memory = DayFileMemory(client, self._view)
+        self._file = staging_file(folder, self._view)
 
-def _write_chunk(client: redis.Redis, store: FeatureStore, spec: ViewSpec, batch: pa.RecordBatch) -> int:
-    """Write the rows that Redis does not have newer; one round trip to ask, one to write."""
-    names = _key_names(store.project, spec, batch)
-    event_field, times = event_time_field(spec.name), _times(batch, spec.timestamp)
-    with client.pipeline(transaction=False) as pipe:
-        for name in names:
-            pipe.execute_command("HGET", name, event_field)  # type: ignore[no-untyped-call]
-        held = pipe.execute()
-    columns = [(feature_field(spec.name, f), _encoded(batch, f, kind)) for f, kind in spec.features.items()]
-    expiry = getattr(store.config.online_store, "key_ttl_seconds", None)
-    written = 0
-    with client.pipeline(transaction=False) as pipe:
-        for row, name in enumerate(names):
-            if held[row] is not None and decode_event_time(held[row]) > times[row].ToMicroseconds():
-                continue
-            fields = [part for field, values in columns for part in (field, values[row])]
-            pipe.execute_command(  # type: ignore[no-untyped-call]
-                "HSET", name, event_field, times[row].SerializeToString(), *fields
+    def run(self, since: datetime) -> ViewResult:
+        """Finish what was begun, then write what is new, or of a day not before `since`."""
+        files = signatures(self._source)
+        if not files:
+            raise StepMissing(
+                f"feature view {self._view.name} has no data in {self._source}", fix="Run the DAG db_to_offline_store"
             )
-            if expiry:
-                pipe.expire(name, expiry)
-            written += 1
-        pipe.execute()
-    return written
+        begun = staged_rows(self._file, self._view.digest)
+        total = self._finish(begun) if begun else Written()
+        seen = begun.files if begun else {}
+        known = self._memory.known()
+        due = {
+            name: signature
+            for name, signature in files.items()
+            if known.get(name) != signature or (is_recent(name, since) and seen.get(name) != signature)
+        }
+        self._memory.forget(known.keys() - files.keys())
+        if due:
+            total += self._finish(self._collect(due))
+        store, view = self._store, self._feast_view
+        store.registry.apply_materialization(
+            view, store.project, _start(view, self._now), self._now
+        )  # for Feast's tools
+        return self._result(len(due), len(files) - len(due), total)
+
+    def _collect(self, due: dict[str, str]) -> StagedRows:
+        relation = parquet_relation([str(self._source / name) for name in due])
+        until_now = f"CAST({quoted(self._view.timestamp)} AS TIMESTAMPTZ) <= '{self._now.isoformat()}'"
+        later = f"SELECT DISTINCT filename FROM {relation} WHERE NOT ({until_now})"
+        return collect(self._file, self._view.digest, self._view, relation, until_now, files=due, later_sql=later)
+
+    def _finish(self, staged: StagedRows) -> Written:
+        done = write_staged(self._client, self._view, staged, self._bar)
+        later = {str(Path(name).relative_to(self._source)) for name in staged.unfinished}
+        self._memory.remember({name: signature for name, signature in staged.files.items() if name not in later})
+        finished(self._client, self._view, staged)
+        return done
+
+    @contextmanager
+    def _bar(self, rows: int) -> Iterator[Progress]:
+        with RowProgress(f"materialize {self._view.name}", rows) as progress:
+            yield _Bar(progress)
+
+    def _result(self, read: int, unchanged: int, total: Written) -> ViewResult:
+        rate = round(total.keys / max(total.seconds, 1e-6)) if total.keys else 0
+        return ViewResult(self._feast_view.name, read, unchanged, total.keys, total.written, total.resumed, rate)
 
 
-def _key_names(project: str, spec: ViewSpec, batch: pa.RecordBatch) -> list[bytes]:
-    columns = {key: (kind, batch[key].to_pylist()) for key, kind in spec.join_keys.items()}
-    return [
-        redis_key(project, {key: (kind, values[row]) for key, (kind, values) in columns.items()})
-        for row in range(batch.num_rows)
-    ]
+class _Bar:
+    def __init__(self, progress: RowProgress) -> None:
+        self._progress = progress
 
-
-def _times(batch: pa.RecordBatch, column: str) -> list[Timestamp]:
-    stamps = []
-    for micros in batch[column].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_pylist():
-        stamp = Timestamp()
-        stamp.FromMicroseconds(micros)
-        stamps.append(stamp)
-    return stamps
-
-
-def _encoded(batch: pa.RecordBatch, feature: str, kind: str) -> list[bytes]:
-    from feast.type_map import python_values_to_proto_values
-    from feast.value_type import ValueType
-
-    values: list[Any] = batch[feature].to_pylist()
-    return [value.SerializeToString() for value in python_values_to_proto_values(values, ValueType[kind])]
+    def update(self, rows: int) -> None:
+        """Add rows."""
+        self._progress.advance(rows)

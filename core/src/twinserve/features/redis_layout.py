@@ -18,13 +18,31 @@ Key = int | str | bytes
 Scalar = int | float | bool | str | bytes | None
 
 # feast.types.ValueType numbers, and the struct format of those with a fixed width
-_KEY_TYPES = {"BYTES": 1, "STRING": 2, "INT32": 3, "INT64": 4}
-_KEY_FORMATS = {"INT32": "<i", "INT64": "<q"}
+KEY_TYPES = {"BYTES": 1, "STRING": 2, "INT32": 3, "INT64": 4, "UNIX_TIMESTAMP": 8}
+_KEY_FORMATS = {"INT32": "<i", "INT64": "<q", "UNIX_TIMESTAMP": "<q"}
 _STRING = 2
+NULL_TIME = -(1 << 63)  # what Feast keeps for a timestamp that is null
 
 # feast.types.Value field numbers of the scalar kinds
 _BYTES, _TEXT, _INT32, _INT64, _DOUBLE, _FLOAT, _BOOL, _UNIX_TIME, _NULL = 1, 2, 3, 4, 5, 6, 7, 8, 19
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
+
+# Feast value type -> field and wire type of its values, for those that are one scalar
+_SCALARS = {
+    "BYTES": (_BYTES, _LENGTH),
+    "PDF_BYTES": (_BYTES, _LENGTH),
+    "IMAGE_BYTES": (_BYTES, _LENGTH),
+    "STRING": (_TEXT, _LENGTH),
+    "INT32": (_INT32, _VARINT),
+    "INT64": (_INT64, _VARINT),
+    "DOUBLE": (_DOUBLE, _FIXED64),
+    "FLOAT": (_FLOAT, _FIXED32),
+    "BOOL": (_BOOL, _VARINT),
+    "UNIX_TIMESTAMP": (_UNIX_TIME, _VARINT),
+    "UUID": (36, _LENGTH),
+    "TIME_UUID": (37, _LENGTH),
+    "DECIMAL": (44, _LENGTH),
+}
 
 
 def redis_key(project: str, keys: Mapping[str, tuple[str, Key]]) -> bytes:
@@ -37,19 +55,20 @@ def redis_key(project: str, keys: Mapping[str, tuple[str, Key]]) -> bytes:
         ValueError: a type that can't be a key, or an integer out of the type's range.
     """
     names = sorted(keys)
-    parts = [struct.pack("<I", len(names))]
-    for name in names:
-        text = name.encode()
-        parts.append(struct.pack("<II", _STRING, len(text)) + text)
-    parts += [_key_value(*keys[name]) for name in names]
-    return b"".join([*parts, project.encode()])
+    return b"".join([key_names(names), *(_key_value(*keys[name]) for name in names), project.encode()])
+
+
+def key_names(names: list[str]) -> bytes:
+    """What every hash of these join keys, sorted, begins with."""
+    texts = [name.encode() for name in names]
+    return struct.pack("<I", len(names)) + b"".join(struct.pack("<II", _STRING, len(text)) + text for text in texts)
 
 
 def _key_value(kind: str, value: Key) -> bytes:
-    if kind not in _KEY_TYPES:
+    if kind not in KEY_TYPES:
         raise ValueError(f"a {kind} can't be a join key")
     content = value if isinstance(value, bytes) else value.encode() if isinstance(value, str) else _packed(kind, value)
-    return struct.pack("<II", _KEY_TYPES[kind], len(content)) + content
+    return struct.pack("<II", KEY_TYPES[kind], len(content)) + content
 
 
 def _packed(kind: str, value: int) -> bytes:
@@ -57,6 +76,18 @@ def _packed(kind: str, value: int) -> bytes:
         return struct.pack(_KEY_FORMATS[kind], value)
     except struct.error:
         raise ValueError(f"{value} is out of the range of {kind}") from None
+
+
+def dummy_key(project: str) -> bytes:
+    """The name of the one hash of views without entities: Feast gives them a key of its own, an empty string."""
+    return redis_key(project, {"__dummy_id": ("STRING", "")})
+
+
+def value_tag(kind: str) -> bytes:
+    """What a value of this Feast type begins with; nothing if it is no scalar."""
+    field, wire = _SCALARS.get(kind, (0, 0))
+    tag = field << 3 | wire
+    return bytes([tag]) if tag < 0x80 else bytes([tag & 0x7F | 0x80, tag >> 7])  # noqa: PLR2004 - base 128
 
 
 def feature_field(view: str, feature: str) -> bytes:
@@ -112,7 +143,8 @@ def _integer(field: int, number: int) -> Scalar:
     if field == _BOOL:
         return bool(number)
     if field in (_INT32, _INT64, _UNIX_TIME):
-        return _signed(number)
+        value = _signed(number)
+        return None if field == _UNIX_TIME and value == NULL_TIME else value
     raise ValueError(f"a feature value of protobuf field {field} is no scalar")
 
 

@@ -1,0 +1,132 @@
+"""Feast's batch engine for views that are columns of Parquet files, to a Redis: what `feast materialize` runs.
+
+Feast's meaning of the interval is kept: the latest row of each key with an event time from its start to its end, both
+included. What else Feast can do (transformations, aggregations, stream views, other online and offline stores, views
+written back to the offline store) Feast's own local engine does, unchanged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import redis
+from feast import BatchFeatureView, FeatureView, FileSource
+from feast.data_format import ParquetFormat
+from feast.infra.common.materialization_job import MaterializationJobStatus, MaterializationTask
+from feast.infra.compute_engines.local.compute import LocalComputeEngine, LocalComputeEngineConfig
+from feast.infra.compute_engines.local.job import LocalMaterializationJob
+from feast.infra.online_stores.redis import RedisOnlineStore, RedisType
+from feast.infra.registry.base_registry import BaseRegistry
+
+from twinserve.errors import StepMissing
+from twinserve.features.day_files import signatures
+from twinserve.features.feast_errors import feast_errors
+from twinserve.features.online_view import OnlineView, online_view
+from twinserve.features.online_write import MEMORY, Progress, collect, finished, staging_file, write_staged
+from twinserve.features.point_in_time import parquet_relation, quoted
+from twinserve.features.staged_rows import StagedRows, staged_rows
+from twinserve.locks import one_at_a_time
+
+
+class RedisBatchEngineConfig(LocalComputeEngineConfig):  # type: ignore[misc]
+    """`batch_engine:` of `feature_store.yaml`."""
+
+    type: str = "twinserve.features.batch_engine.RedisBatchEngine"
+
+    staging_path: str | None = None
+    """Folder for rows on their way; what a killed run leaves there the next one finishes. A temporary one if unset."""
+
+    memory_mb: int = MEMORY >> 20
+    """Megabytes that DuckDB may take before it spills to the staging folder."""
+
+
+class RedisBatchEngine(LocalComputeEngine):  # type: ignore[misc]
+    """Parquet to Redis in bulk; anything else as Feast does it."""
+
+    def __init__(self, staging_path: str | None = None, memory_mb: int = MEMORY >> 20, **feast: Any) -> None:
+        super().__init__(**feast)
+        self._staging, self._memory = Path(staging_path or _temporary_folder()), memory_mb << 20
+
+    def _materialize_one(
+        self, registry: BaseRegistry, task: MaterializationTask, **feast: Any
+    ) -> LocalMaterializationJob:
+        """One view over one interval; the job carries the error, which Feast raises."""
+        if not is_written_here(self, task):
+            return super()._materialize_one(registry, task, **feast)
+        job = f"{task.feature_view.name}-{task.start_time}-{task.end_time}"
+        try:
+            with feast_errors():
+                self._write(task)
+        except Exception as error:
+            return LocalMaterializationJob(job_id=job, status=MaterializationJobStatus.ERROR, error=error)
+        return LocalMaterializationJob(job_id=job, status=MaterializationJobStatus.SUCCEEDED)
+
+    def _write(self, task: MaterializationTask) -> None:
+        view = online_view(task.feature_view, self.repo_config)
+        client: redis.Redis = self.online_store._get_client(self.repo_config.online_store)
+        file = staging_file(self._staging / _digest(self.repo_config.online_store.connection_string), view)
+        with one_at_a_time(file.with_suffix(".lock")):
+            staged = self._staged(file, view, task)
+            write_staged(client, view, staged, lambda rows: _bar(task, rows))
+            finished(client, view, staged)
+
+    def _staged(self, file: Path, view: OnlineView, task: MaterializationTask) -> StagedRows:
+        """What an earlier run left of the very same request, or the rows collected anew."""
+        source = (self.repo_config.repo_path or Path()) / task.feature_view.batch_source.path
+        files = {str(source / name): signature for name, signature in signatures(source).items()}
+        if not files:
+            raise StepMissing(f"feature view {view.name} has no data in {source}", fix="Write some there")
+        request = _digest(f"{view.digest} {files} {task.start_time} {task.end_time}")
+        found = staged_rows(file, request)
+        if found is not None:
+            return found
+        at = f"CAST({quoted(view.timestamp)} AS TIMESTAMPTZ)"
+        where = f"{at} BETWEEN '{task.start_time.isoformat()}' AND '{task.end_time.isoformat()}'"
+        return collect(file, request, view, parquet_relation(list(files)), where, files=files, memory=self._memory)
+
+
+def is_written_here(engine: RedisBatchEngine, task: MaterializationTask) -> bool:
+    """Whether the task is of the kind that this engine does itself."""
+    return task.only_latest and is_plain(task.feature_view) and is_single_redis(engine.online_store, engine.repo_config)
+
+
+def is_plain(view: Any) -> bool:
+    """Whether the view's features are columns of local Parquet files, and go to the online store only."""
+    source = view.batch_source
+    extras = ("feature_transformation", "aggregations", "source_views", "filter", "enable_validation", "offline")
+    return (
+        type(view) in (FeatureView, BatchFeatureView)
+        and view.online
+        and not any(getattr(view, extra, None) for extra in extras)
+        and not any(field.vector_index for field in view.features)
+        and isinstance(source, FileSource)
+        and isinstance(source.file_format or ParquetFormat(), ParquetFormat)
+        and "://" not in source.path
+    )
+
+
+def is_single_redis(online_store: Any, config: Any) -> bool:
+    """Whether the online store is one Redis, neither a cluster nor behind Sentinel."""
+    return type(online_store) is RedisOnlineStore and config.online_store.redis_type == RedisType.redis
+
+
+def _bar(task: MaterializationTask, rows: int) -> AbstractContextManager[Progress]:
+    return task.tqdm_builder(rows) if task.tqdm_builder else nullcontext(_Silent())
+
+
+class _Silent:
+    def update(self, rows: int) -> None:
+        """Nobody looks."""
+
+
+def _temporary_folder() -> Path:
+    return Path(tempfile.gettempdir()) / f"twinserve-staging-{os.getuid()}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,0 +1,66 @@
+"""A feature view as it is written to Redis, as plain values without Feast."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from feast.feature_view import DUMMY_ENTITY_ID
+from feast.infra.online_stores.helpers import compute_versioned_name
+
+
+@dataclass(frozen=True)
+class OnlineView:
+    """What goes where.
+
+    Attributes:
+        name: the view's name in Redis, with the version behind it where the registry keeps several.
+        keys: join key → (stored column, Feast type name); empty for a view without entities.
+        features: feature → (stored column, Feast type name).
+        timestamp: stored column with the event time.
+        created: stored column with the time at which the source wrote the row, if there is one.
+        expiry: seconds after which Redis forgets a key that is not written again; 0 for never.
+    """
+
+    project: str
+    name: str
+    keys: dict[str, tuple[str, str]]
+    features: dict[str, tuple[str, str]]
+    timestamp: str
+    created: str | None
+    expiry: int
+
+    @property
+    def stored_keys(self) -> dict[str, str]:
+        """Stored column → Feast type name."""
+        return dict(self.keys.values())
+
+    @property
+    def stored_features(self) -> dict[str, str]:
+        """Stored column → Feast type name."""
+        return dict(self.features.values())
+
+    @property
+    def digest(self) -> str:
+        """Tells definitions apart of which the bytes in Redis differ."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()
+
+
+def online_view(view: Any, config: Any) -> OnlineView:
+    """A `feast.FeatureView` under this `feast.RepoConfig`."""
+    source = view.batch_source
+    stored = {name: column for column, name in (source.field_mapping or {}).items()}
+
+    def columns(fields: list[Any]) -> dict[str, tuple[str, str]]:
+        return {field.name: (stored.get(field.name, field.name), field.dtype.to_value_type().name) for field in fields}
+
+    return OnlineView(
+        project=config.project,
+        name=compute_versioned_name(view, config.registry.enable_online_feature_view_versioning),
+        keys=columns([column for column in view.entity_columns if column.name != DUMMY_ENTITY_ID]),
+        features=columns(view.features),
+        timestamp=stored.get(source.timestamp_field, source.timestamp_field),
+        created=stored.get(source.created_timestamp_column, source.created_timestamp_column) or None,
+        expiry=getattr(config.online_store, "key_ttl_seconds", None) or 0,
+    )

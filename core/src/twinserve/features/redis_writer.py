@@ -1,0 +1,260 @@
+"""Rows to Redis in chunks, each one script that asks, compares and writes at once.
+
+A script runs alone in Redis, so that no other writer comes between the question which row is newer and the answer.
+A row is written when Redis holds none of its key, an older one, or another one of the same event time (a correction).
+With the rows a chunk notes how many of them are done, so that whoever resumes after a kill skips what is in this
+very Redis and nothing else. Layout: `twinserve.features.redis_layout`.
+
+The next chunks are encoded and sent while Redis works on those before; a chunk keeps Redis from others for about two
+milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import redis
+
+from twinserve.features.byte_rows import joined, sizes
+from twinserve.features.online_view import OnlineView
+from twinserve.features.redis_errors import redis_error
+from twinserve.features.redis_layout import dummy_key, event_time_field, feature_field
+from twinserve.features.value_encoding import encoded_keys, encoded_times, encoded_values
+
+ROWS = 500
+BYTES = 4 << 20
+AHEAD = 8  # chunks that Redis has not answered yet
+NOTE_SECONDS = 7 * 86_400
+
+# KEYS: where progress is noted, then the hashes. ARGV: the note, its expiry, the field of the event time, the hashes'
+# expiry, the number of features, their fields; then for each row its event time and values.
+SCRIPT = b"""
+local stamp, expiry, width = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local STEP = 1000
+
+local function moment(text)
+  local seconds, nanos, at = 0, 0, 1
+  while at <= #text do
+    local tag, number, scale, byte = text:byte(at), 0, 1, 128
+    while byte >= 128 do
+      at = at + 1
+      byte = text:byte(at)
+      number, scale = number + byte % 128 * scale, scale * 128
+    end
+    if tag == 8 then seconds = number else nanos = number end
+    at = at + 1
+  end
+  if seconds >= 2 ^ 63 then seconds = seconds - 2 ^ 64 end
+  return seconds, nanos
+end
+
+local function newer(held, given)
+  local a, b = moment(held)
+  local c, d = moment(given)
+  return a > c or (a == c and b > d)
+end
+
+local function same(key, at)
+  for first = 1, width, STEP do
+    local last = math.min(first + STEP - 1, width)
+    local held = redis.call('HMGET', key, unpack(ARGV, 5 + first, 5 + last))
+    for i = first, last do
+      if held[i - first + 1] ~= ARGV[at + i] then return false end
+    end
+  end
+  return true
+end
+
+local function write(key, at)
+  local row = {key, stamp, ARGV[at]}
+  for i = 1, width do
+    row[#row + 1] = ARGV[5 + i]
+    row[#row + 1] = ARGV[at + i]
+    if #row > 2 * STEP then
+      redis.call('HSET', unpack(row))
+      row = {key}
+    end
+  end
+  if #row > 1 then redis.call('HSET', unpack(row)) end
+  if expiry > 0 then redis.call('EXPIRE', key, expiry) end
+end
+
+local written, at = 0, 6 + width
+for i = 2, #KEYS do
+  local held = redis.call('HGET', KEYS[i], stamp)
+  if not held or (held == ARGV[at] and not same(KEYS[i], at)) or (held ~= ARGV[at] and not newer(held, ARGV[at])) then
+    write(KEYS[i], at)
+    written = written + 1
+  end
+  at = at + 1 + width
+end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+return written
+"""
+
+
+@dataclass(frozen=True)
+class Note:
+    """Where a run notes how far it is.
+
+    Attributes:
+        key: of a string in Redis.
+        run: tells the rows of one run from those of another.
+    """
+
+    key: str
+    run: str
+
+    def rows(self, client: redis.Redis) -> int:
+        """How many of the run's rows this Redis has been given."""
+        held: bytes | None = client.execute_command("GET", self.key)  # type: ignore[no-untyped-call]
+        run, _, rows = (held or b"").decode().partition(" ")
+        return int(rows) if run == self.run else 0
+
+    def text(self, rows: int) -> bytes:
+        """What is noted after so many rows."""
+        return f"{self.run} {rows}".encode()
+
+
+def write_rows(
+    client: redis.Redis,
+    view: OnlineView,
+    batches: Iterable[pa.RecordBatch],
+    note: Note,
+    done: int,
+    tell: Callable[[int], object],
+) -> int:
+    """Write stored rows, one a key.
+
+    Args:
+        batches: columns as `view` names them; no key is null.
+        done: rows of the run that came before these.
+        tell: called with the number of rows of each chunk that Redis has.
+
+    Returns:
+        How many of them Redis did not have as they are, or newer.
+
+    Raises:
+        TransientError: Redis is gone or full.
+        BadInput: Redis does not let us write, or a value does not fit its type.
+    """
+    written = 0
+    with _pipelined(client) as replies:
+        for parts, rows in _commands(view, batches, note, done):
+            for count, size in replies.after_sending(parts, rows):
+                written += count
+                tell(size)
+        for count, size in replies.outstanding():
+            written += count
+            tell(size)
+    return written
+
+
+class _Replies:
+    """One connection, with several commands on their way."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._sent: deque[int] = deque()
+
+    def after_sending(self, parts: list[Any], rows: int) -> Iterator[tuple[int, int]]:
+        """Send a command; the answers (written, rows) that must have come before it may go."""
+        while len(self._sent) >= AHEAD:
+            yield self._answer()
+        self._connection.send_packed_command(parts, check_health=False)
+        self._sent.append(rows)
+
+    def outstanding(self) -> Iterator[tuple[int, int]]:
+        """The answers that are still to come."""
+        while self._sent:
+            yield self._answer()
+
+    def _answer(self) -> tuple[int, int]:
+        written = int(self._connection.read_response())
+        return written, self._sent.popleft()
+
+
+@contextmanager
+def _pipelined(client: redis.Redis) -> Iterator[_Replies]:
+    pool = client.connection_pool
+    try:
+        connection: Any = pool.get_connection()
+    except redis.RedisError as error:
+        raise redis_error(error) from error
+    try:
+        yield _Replies(connection)
+    except BaseException as error:
+        connection.disconnect()  # what else Redis may answer is for nobody
+        if isinstance(error, redis.RedisError):
+            raise redis_error(error) from error
+        raise
+    finally:
+        pool.release(connection)
+
+
+def _commands(
+    view: OnlineView, batches: Iterable[pa.RecordBatch], note: Note, done: int
+) -> Iterator[tuple[list[Any], int]]:
+    """Each chunk as the buffers of one command, and its number of rows."""
+    fields = [feature_field(view.name, feature) for feature in view.features]
+    constant = _words(event_time_field(view.name), b"%d" % view.expiry, b"%d" % len(fields), *fields)
+    for batch in batches:
+        keys, rows = _framed([hash_names(view, batch)]), _framed(_row_values(view, batch))
+        for first, last in _chunks(sizes(keys) + sizes(rows), 2 + len(fields)):
+            count, done = last - first, done + last - first
+            words = 3 + 1 + count + 5 + len(fields) + count * (1 + len(fields))
+            head = b"*%d\r\n" % words + _words(b"EVAL", SCRIPT, b"%d" % (count + 1), note.key.encode())
+            noted = _words(note.text(done), b"%d" % NOTE_SECONDS) + constant
+            yield [head, _bytes(keys, first, last), noted, _bytes(rows, first, last)], count
+
+
+def hash_names(view: OnlineView, batch: pa.RecordBatch) -> pa.Array:
+    """The name of each row's hash, as binary."""
+    if not view.keys:
+        return pa.array([dummy_key(view.project)] * batch.num_rows, pa.binary())
+    return encoded_keys(view.project, {key: (kind, batch[column]) for key, (column, kind) in view.keys.items()})
+
+
+def _row_values(view: OnlineView, batch: pa.RecordBatch) -> list[pa.Array]:
+    values = [encoded_values(batch[column], kind) for column, kind in view.features.values()]
+    return [encoded_times(batch[view.timestamp]), *values]
+
+
+def _framed(columns: list[pa.Array]) -> pa.Array:
+    """Row by row, each value as a bulk string of Redis's protocol."""
+    parts: list[pa.Array | bytes] = []
+    for column in columns:
+        lengths = sizes(column)
+        if len(lengths) and lengths.min() == lengths.max():
+            parts += [b"$%d\r\n" % lengths[0], column, b"\r\n"]
+        else:
+            parts += [b"$", pa.array(lengths).cast(pa.string()).cast(pa.binary()), b"\r\n", column, b"\r\n"]
+    return joined(*parts)
+
+
+def _words(*words: bytes) -> bytes:
+    return b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+
+
+def _chunks(weights: Any, words_a_row: int) -> Iterator[tuple[int, int]]:
+    """Ranges of rows that are neither too many nor too heavy for one script."""
+    most = max(1, min(ROWS, 500_000 // words_a_row))
+    ends, first = np.cumsum(weights), 0
+    while first < len(ends):
+        before = int(ends[first - 1]) if first else 0
+        light = int(np.searchsorted(ends, before + BYTES, side="right"))
+        last = min(max(light, first + 1), first + most, len(ends))
+        yield first, last
+        first = last
+
+
+def _bytes(column: pa.Array, first: int, last: int) -> Any:
+    """The bytes of these rows, one behind the other, uncopied."""
+    offsets = np.frombuffer(column.buffers()[1], dtype=np.int32)
+    return column.buffers()[2].slice(int(offsets[first]), int(offsets[last] - offsets[first]))

@@ -1,0 +1,115 @@
+"""The rows that a run has to write, in a Parquet file of their own: their number is known, and a kill costs little.
+
+The file appears whole, with the run's number and what it was made from inside it. How far the run is, the online
+store itself knows (`twinserve.features.redis_writer.Note`).
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from twinserve.atomic import atomic_file
+from twinserve.features.duck import DuckLimits, duck
+
+BATCH_ROWS = 16_384
+BATCH_BYTES = 8 << 20
+ROW_GROUP = 2 * BATCH_ROWS
+
+
+@dataclass(frozen=True)
+class StagedRows:
+    """One file of rows, one row a key.
+
+    Attributes:
+        run: a random name of the run that they belong to.
+        request: what was asked for when they were collected.
+        files: the day files that they are from, each with its signature then.
+        unfinished: those of `files` that also hold rows whose time has not come.
+    """
+
+    path: Path
+    run: str
+    request: str
+    rows: int
+    files: dict[str, str]
+    unfinished: tuple[str, ...]
+
+    def batches(self, skip: int) -> Iterator[pa.RecordBatch]:
+        """The rows behind the first `skip`, in batches of a few megabytes."""
+        with pq.ParquetFile(self.path) as file:
+            groups: list[int] = []
+            for number in range(file.num_row_groups):
+                rows = file.metadata.row_group(number).num_rows
+                if groups or skip < rows:
+                    groups.append(number)
+                else:
+                    skip -= rows
+            for batch in file.iter_batches(_batch_rows(file.metadata), row_groups=groups):
+                if skip < batch.num_rows:
+                    yield batch.slice(skip)
+                skip = max(0, skip - batch.num_rows)
+
+    def discard(self) -> None:
+        """Remove the file: its rows are written."""
+        self.path.unlink(missing_ok=True)
+
+
+def stage_rows(
+    path: Path, request: str, sql: str, limits: DuckLimits, files: dict[str, str], later_sql: str | None = None
+) -> StagedRows:
+    """Collect the rows of an SQL query.
+
+    Args:
+        later_sql: gives those of `files` that hold rows for later.
+
+    Raises:
+        BadInput: a data file is damaged, or has other columns or types than the query needs.
+        TransientError: the disk is full.
+    """
+    run = secrets.token_hex(8)
+    with duck(limits) as connection:
+        later = tuple(sorted(name for (name,) in connection.sql(later_sql).fetchall())) if later_sql else ()
+        about = json.dumps({"run": run, "request": request, "files": files, "unfinished": later})
+        with atomic_file(path) as draft:
+            connection.execute(
+                f"COPY ({sql}) TO {_text(str(draft))} (FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE {ROW_GROUP}, "
+                f"ROW_GROUP_SIZE_BYTES {4 * BATCH_BYTES}, KV_METADATA {{staged: {_text(about)}}})"
+            )
+    found = staged_rows(path)
+    assert found is not None, f"{path} vanished"  # noqa: S101 - nobody else writes it: the caller holds its lock
+    return found
+
+
+def staged_rows(path: Path, request: str | None = None) -> StagedRows | None:
+    """What an earlier run left, if it was after the same; anything else there is removed."""
+    try:
+        metadata = pq.read_metadata(path)
+        about = json.loads((metadata.metadata or {})[b"staged"])
+    except FileNotFoundError:
+        return None
+    except (OSError, KeyError, ValueError):  # ArrowInvalid is a ValueError
+        path.unlink(missing_ok=True)
+        return None
+    if request is not None and about["request"] != request:
+        path.unlink(missing_ok=True)
+        return None
+    unfinished = tuple(about["unfinished"])
+    return StagedRows(path, about["run"], about["request"], metadata.num_rows, about["files"], unfinished)
+
+
+def _batch_rows(metadata: pq.FileMetaData) -> int:
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    width = max((group.total_byte_size // max(group.num_rows, 1) for group in groups), default=0)
+    return int(min(BATCH_ROWS, max(1, BATCH_BYTES // max(width, 1))))
+
+
+def _text(value: str) -> str:
+    """An SQL string."""
+    return "'" + value.replace("'", "''") + "'"
