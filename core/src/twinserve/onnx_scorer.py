@@ -63,9 +63,10 @@ def load_onnx_score(content: bytes) -> Score:
             part = rows[first : first + CHUNK]
             order = row_order(part, usage.order) if usage.order and len(part) >= SORTED_FROM else slice(None)
             scores[first : first + CHUNK][order] = session.run(None, {name: part[order]})[0][:, usage.column]
+            if refused:
+                scores[first : first + CHUNK][refused(part)] = np.nan
         with np.errstate(over="ignore"):
-            scores = link(scores)
-        return np.where(refused(rows), np.nan, scores) if refused else scores
+            return link(scores)
 
     return score
 
@@ -96,13 +97,17 @@ def _usage(session: Any) -> Usage:
 
 def _refused(usage: Usage) -> Callable[[Floats], NDArray[np.bool_]] | None:
     """Which rows the original would refuse; None if it takes everything."""
-    largest = np.array([np.inf if most is None else most for most in usage.largest])
-    barred = np.array([not takes for takes in usage.takes_nan])
+    largest = np.array([np.inf if most is None else most for most in usage.largest] or [np.inf])
+    barred = np.array([not takes for takes in usage.takes_nan] or [False])
     if not barred.any() and np.isinf(largest).all():
         return None
+    harmless = float(largest.min())
 
     def refused(rows: Floats) -> NDArray[np.bool_]:
-        found: NDArray[np.bool_] = ((np.abs(rows) > largest) | (np.isnan(rows) & barred)).any(axis=1)
+        sizes = np.abs(rows)
+        if sizes.max(initial=0) <= harmless:  # not so for a NaN
+            return np.zeros(len(rows), bool)
+        found: NDArray[np.bool_] = ((sizes > largest) | (np.isnan(rows) & barred)).any(axis=1)
         return found
 
     return refused

@@ -12,6 +12,7 @@ from training_pipeline.checks import Check, as_dicts, at_least, number, refuse_f
 from training_pipeline.data_checks import check_classes
 from training_pipeline.golden_rows import choose_golden
 from training_pipeline.model_checks import Comparison, check_model
+from training_pipeline.onnx_form.choice import choose_form
 from training_pipeline.params import Params
 from training_pipeline.run_folder import RunFolder
 from training_pipeline.steps.model_evaluation import read_candidate
@@ -43,8 +44,9 @@ def validate_model(run: RunFolder, registry: Registry) -> Mapping[str, Any]:
     if champion is not None and found["champion"]["same"]:
         logger.info("the candidate is version %s over again: it stays champion", champion)
         return _finish(run, found, champion, registered=False, promoted=False)
+    if own is not None:
+        registry.load_version(own)  # refuses what an earlier try registered, if it has been damaged since
     version = own or register(run, registry, found["mlflow_run"])
-    registry.load_version(version)  # refuses a version that an earlier try registered but could not reproduce
     registry.promote(version, who=f"training-pipeline, run {run.run_key}", why=_why(params, found))
     return _finish(run, found, version, registered=own is None, promoted=True)
 
@@ -61,14 +63,20 @@ def checks_of(params: Params, found: Mapping[str, Any]) -> list[Check]:
 
 
 def register(run: RunFolder, registry: Registry, run_id: str) -> str:
-    """Complete the contract with golden rows, and register it with the estimator; returns the version."""
+    """Complete the contract with golden rows and the form that scores, and register it with the estimator.
+
+    Returns:
+        The version.
+    """
     candidate = read_candidate(run)
     known = np.vstack([candidate.train.features, candidate.test.features])
     golden = choose_golden(known, candidate.score, candidate.contract.missing)
     if not all(np.isfinite(row.score) for row in golden):
         raise PermanentError("the model is refused: a golden row's score is no number", fix=FIX)
-    contract = candidate.contract.model_copy(update={"golden": golden})
-    return registry.register(candidate.estimator, contract, run_id)
+    agreed = candidate.contract.model_copy(update={"golden": golden})
+    chosen = choose_form(candidate.estimator, candidate.score, agreed, known, candidate.params.seed)
+    contract = agreed.registered(golden, chosen.scoring)
+    return registry.register(candidate.estimator, contract, run_id, chosen.content)
 
 
 def _refuse_stale(found: Mapping[str, Any], champion: str | None, run: RunFolder) -> None:
