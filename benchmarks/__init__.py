@@ -1,0 +1,1 @@
+"""What the work costs here and elsewhere: one command, a table of ratios against named baselines."""

@@ -1,0 +1,1 @@
+"""Work around the measured one, in processes of its own: data, references, comparisons."""

@@ -1,0 +1,1 @@
+"""From a file of keys to a file of scores."""

@@ -1,0 +1,1 @@
+"""The latest row of each key, into Redis."""

@@ -1,0 +1,1 @@
+"""Scores of rows that are in memory."""

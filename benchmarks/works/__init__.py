@@ -1,0 +1,1 @@
+"""The sections of the table: data, contestants, and how answers are compared."""

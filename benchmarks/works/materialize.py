@@ -1,0 +1,100 @@
+"""Materialization: the latest of 24 rows of each key, into an empty Redis that the benchmarks start themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import yaml
+
+from benchmarks.chores.item_features import BEGIN, HOURS
+from benchmarks.contest import Answer, Contestant, Sizes, Work
+from benchmarks.job import Facts, Job
+from benchmarks.process import CHECKOUT
+from benchmarks.works.items_data import FILE, TWINSERVE, Part, feast_repo, features_file
+from benchmarks.workshop import Workshop
+from twinserve.embedded.redis import leased_redis
+from twinserve.errors import StepMissing
+from twinserve.settings import load_settings
+
+FEATURE_STORE = CHECKOUT / "data_pipeline" / "feature_repo" / "feature_store.yaml"
+DISK_BYTES_A_KEY = 2_000  # 24 rows of features, and Redis' append-only file
+
+
+@contextmanager
+def inputs(shop: Workshop, size: int) -> Iterator[dict[str, str]]:
+    """Features, a Redis, and a feature repo for each engine."""
+    shop.need(size * DISK_BYTES_A_KEY, f"materializing {size:,} keys")
+    features = features_file(shop, size)
+    with leased_redis(load_settings(home=shop.scratch / "redis-home", redis_url=None)) as url:
+        online: Part = {"type": "redis", "connection_string": url.removeprefix("redis://").replace("/0", ",db=0")}
+        repo = partial(_repo, shop, features, online)
+        yield {
+            "features": str(features),
+            "redis_url": url,
+            "start": str(BEGIN - 1),
+            "end": str(BEGIN + HOURS * 3600),
+            "twinserve_repo": repo("twinserve", TWINSERVE, our_engine(FEATURE_STORE)),
+            "local_repo": repo("local", FILE, {"type": "local"}),
+            "local_on_twinserve_repo": repo("local-on-twinserve", TWINSERVE, {"type": "local"}),
+        }
+
+
+def our_engine(feature_store: Path) -> Part:
+    """The batch engine that the feature repo names.
+
+    Raises:
+        StepMissing: it names none, so that Feast's own would be measured as ours.
+    """
+    engine: Part | None = yaml.safe_load(feature_store.read_text(encoding="utf-8")).get("batch_engine")
+    if not engine:
+        raise StepMissing(f"{feature_store} names no batch_engine", fix="Name ours there")
+    return engine
+
+
+def check(shop: Workshop, job: Job, facts: Facts) -> Answer:
+    """Against what the first contestant to be run at this size has written: Feast's own engine, where it takes part."""
+    if "rows" in facts:
+        return Answer(int(facts["rows"]), note="written nowhere")
+    with shop.run_folder() as folder:
+        found = shop.chore("redis_digest", Job(job.size, folder, {"redis_url": job.inputs["redis_url"]})).facts
+    rows, lost = found["rows"], job.size - found["rows"]
+    kept = shop.scratch / f"redis-digest-{job.size}"
+    if not kept.exists():
+        kept.write_text(found["content"], encoding="utf-8")
+        alone = job.options["repo"] == "twinserve_repo"  # runs last
+        return Answer(rows, lost, None if alone else True)
+    return Answer(rows, lost, found["content"] == kept.read_text(encoding="utf-8"))
+
+
+def _repo(
+    shop: Workshop, features: Path, online: Part, name: str, offline: Part,
+    engine: Part,
+) -> str:  # fmt: skip
+    store: Part = {"offline_store": offline, "online_store": online, "batch_engine": engine}
+    return feast_repo(shop, name, features, store)
+
+
+MATERIALIZE = Work(
+    name="materialize",
+    title="Materialization of the latest of 24 rows of each key to an empty Redis",
+    unit="keys",
+    measured="`FeatureStore.materialize`; not imports, opening the store and the flush of Redis before it",
+    sizes=Sizes(quick=(500, 2_000), usual=(20_000, 200_000), large=(2_000_000,)),
+    contestants=(
+        Contestant("Twinserve", "materialize.feast", ours=True, options={"repo": "twinserve_repo"}),
+        Contestant(
+            "Feast local engine, file store", "materialize.feast",
+            largest=200_000, options={"repo": "local_repo"},
+        ),
+        Contestant(
+            "Feast local engine, our offline store", "materialize.feast",
+            largest=200_000, options={"repo": "local_on_twinserve_repo"},
+        ),
+        Contestant("DuckDB, latest of each key, not written", "materialize.duckdb_latest", limit=True),
+    ),
+    inputs=inputs,
+    check=check,
+)  # fmt: skip

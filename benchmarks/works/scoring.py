@@ -1,0 +1,69 @@
+"""Scoring alone: rows in memory, in batches of one size, by the registered model and by scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from benchmarks.contest import Answer, Contestant, Sizes, Work
+from benchmarks.job import Facts, Job
+from benchmarks.works.batch import CLOSE
+from benchmarks.workshop import Workshop
+from benchmarks.world import environment, made_file, ready_world, trained
+
+SEED = 7
+LARGEST = 65_536
+FEWEST, MOST = 8, 200  # batches a run
+ROWS = 200_000
+AT_ONCE = {"threads": "all"}
+
+
+def batches(size: int) -> int:
+    """How many of a size are scored: 200,000 rows, but not fewer than 8 batches nor more than 200."""
+    return min(max(ROWS // size, FEWEST), MOST)
+
+
+@contextmanager
+def inputs(shop: Workshop, size: int, plan: str, preset: str) -> Iterator[dict[str, str]]:
+    """A champion of the preset, and rows of its features."""
+    world = ready_world(shop, plan)
+    exported = trained(shop, world, preset)
+    name = f"scoring-rows-{world.name}-{preset}.npy"
+    options = {"seed": str(SEED)}
+    rows = made_file(shop, name, lambda folder: Job(LARGEST * FEWEST, folder, exported, options), "scoring_rows")
+    yield {**exported, "world": str(world), "preset": preset, "rows": str(rows), "batches": str(batches(size))}
+
+
+def check(shop: Workshop, job: Job, _facts: Facts) -> Answer:
+    """Each score against `predict_proba`."""
+    with shop.run_folder() as folder:
+        words = {**job.inputs, "scores": str(job.folder / "scores.npy")}
+        found = shop.chore("score_answer", Job(job.size, folder, words)).facts
+    return Answer(found["rows"], 0, found["largest_difference"] <= CLOSE)
+
+
+def in_world(_shop: Workshop, job: Job) -> dict[str, str]:
+    """The model is in the world's registry."""
+    return environment(Path(job.inputs["world"]), job.inputs["preset"])
+
+
+def scoring(plan: str, preset: str) -> Work:
+    """The work on the model that a preset of `params.yaml` makes."""
+    return Work(
+        name=f"scoring-{preset.replace('_', '-')}",
+        title=f"Scoring alone, preset `{preset}`",
+        unit="rows a batch",
+        measured="one batch: the mean of many, rows in memory, result in memory",
+        sizes=Sizes(quick=(5, 1_000), usual=(5, 100, 1_000, 16_384, LARGEST)),
+        contestants=(
+            Contestant("Twinserve, batches at once", "scoring.twinserve", ours=True, options=AT_ONCE),
+            Contestant("Twinserve, batch by batch", "scoring.twinserve", ours=True),
+            Contestant("scikit-learn predict_proba", "scoring.sklearn_proba"),
+            Contestant("scikit-learn predict_proba, batches at once", "scoring.sklearn_proba", options=AT_ONCE),
+        ),
+        inputs=partial(inputs, plan=plan, preset=preset),
+        check=check,
+        environment=in_world,
+    )
