@@ -50,7 +50,7 @@ class RedisBatchEngine(LocalComputeEngine):  # type: ignore[misc]
 
     def __init__(self, staging_path: str | None = None, memory_mb: int = MEMORY >> 20, **feast: Any) -> None:
         super().__init__(**feast)
-        self._staging, self._memory = Path(staging_path or _temporary_folder()), memory_mb << 20
+        self._staging, self._memory = Path(staging_path) if staging_path else None, memory_mb << 20
 
     def _materialize_one(
         self, registry: BaseRegistry, task: MaterializationTask, **feast: Any
@@ -69,7 +69,8 @@ class RedisBatchEngine(LocalComputeEngine):  # type: ignore[misc]
     def _write(self, task: MaterializationTask) -> None:
         view = online_view(task.feature_view, self.repo_config)
         client: redis.Redis = self.online_store._get_client(self.repo_config.online_store)
-        file = staging_file(self._staging / _digest(self.repo_config.online_store.connection_string), view)
+        folder = self._staging or _temporary_folder()
+        file = staging_file(folder / _digest(self.repo_config.online_store.connection_string), view)
         with one_at_a_time(file.with_suffix(".lock")):
             staged = self._staged(file, view, task)
             write_staged(client, view, staged, lambda rows: _bar(task, rows))
@@ -125,7 +126,9 @@ class _Silent:
 
 
 def _temporary_folder() -> Path:
-    return Path(tempfile.gettempdir()) / f"twinserve-staging-{os.getuid()}"
+    folder = Path(tempfile.gettempdir()) / f"twinserve-staging-{os.getuid()}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
 
 
 def _digest(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -85,8 +86,10 @@ def collect(
     sql = latest_sql(
         relation, view.stored_keys, view.stored_features, view.timestamp, view.created, " AND ".join(conditions)
     )
+    spill = path.parent / f"{path.stem}.spill"
+    shutil.rmtree(spill, ignore_errors=True)  # a killed run's
     threads = min(THREADS, os.cpu_count() or 1)
-    limits = DuckLimits(memory=memory, spill=path.parent / f"{path.stem}.spill", threads=threads, ordered=False)
+    limits = DuckLimits(memory=memory, spill=spill, threads=threads, ordered=False)
     return stage_rows(path, request, sql, limits, files, later_sql)
 
 
