@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twinserve.contract import Contract, Output, as_matrix
+from twinserve.contract import Contract, Output, Scoring, as_matrix
 from twinserve.errors import BadInput, ContractMismatch
 from twinserve.features.views import ServedFeature, ServiceSpec
 
@@ -29,6 +29,46 @@ SERVICE = ServiceSpec(
 
 def test_it_survives_storage(build: Build) -> None:
     assert Contract.from_json(build().to_json()) == build()
+
+
+ONNX = Scoring(form="onnx", why="faster", file="scorer.onnx", sha256="0" * 64, rows_per_second={"onnx": {"5": 2.0}})
+
+
+def test_the_form_that_scores_survives_storage(build: Build) -> None:
+    registered = build().registered(build().golden, ONNX)
+    assert Contract.from_json(registered.to_json()) == registered
+    assert "onnxruntime" in registered.libraries
+
+
+def test_two_trainings_of_one_model_have_agreed_on_the_same(build: Build) -> None:
+    original = Scoring(form="original", why="no ONNX form")
+    agreed = build().agreed()
+    assert build().registered(build().golden, ONNX).agreed() == agreed
+    assert build().registered((), original).agreed() == agreed
+    assert build(libraries={"numpy": "0"}).registered((), ONNX).agreed() != agreed
+
+
+def test_a_document_without_a_form_is_read_and_written_as_ever(build: Build) -> None:
+    text = build().to_json()
+    assert "scoring" not in json.loads(text)
+    assert Contract.from_json(text).scoring is None
+    assert Contract.from_json(text).to_json() == text
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"form": "onnx"},
+        {"form": "original", "file": "scorer.onnx", "sha256": "0"},
+        {"form": "onnx", "file": "scorer.onnx"},
+        {"form": "onnx", "file": "../scorer.onnx", "sha256": "0"},
+        {"form": "pickle"},
+    ],
+)
+def test_a_form_and_its_file_go_together(build: Build, wrong: dict[str, str]) -> None:
+    document = json.loads(build().to_json()) | {"scoring": {"why": "", **wrong}}
+    with pytest.raises(ContractMismatch, match="scoring"):
+        Contract.from_json(json.dumps(document))
 
 
 @pytest.mark.parametrize(

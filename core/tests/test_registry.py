@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LinearRegression
 
-from twinserve.contract import Contract, GoldenRow, Output
+from twinserve.contract import Contract, GoldenRow, Output, Scoring
 from twinserve.errors import ContractMismatch, StepMissing, TransientError
+from twinserve.onnx_scorer import METADATA_KEY, Usage
 from twinserve.registry import DIGEST_TAG, Registry, _digest, estimator_score
 from twinserve.settings import Settings, load_settings
 
@@ -147,3 +151,81 @@ def test_a_pickle_is_never_loaded(registry: Registry, module_settings: Settings,
     registry._client.delete_model_version_tag(registry.name, version, DIGEST_TAG)
     with pytest.raises(ContractMismatch, match="has no digest"):
         registry.load_version(version)
+
+
+def linear_onnx(*weights: float) -> bytes:
+    """The linear model of these weights, as a graph."""
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["rows", "weights"], ["raw"])],
+        "linear",
+        [helper.make_tensor_value_info("rows", TensorProto.DOUBLE, [None, 2])],
+        [helper.make_tensor_value_info("raw", TensorProto.DOUBLE, [None, 1])],
+        [numpy_helper.from_array(np.array(weights)[:, None], "weights")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    helper.set_model_props(model, {METADATA_KEY: Usage().model_dump_json()})
+    return bytes(model.SerializeToString())
+
+
+def with_onnx(build: Build, file: bytes) -> Contract:
+    agreed = with_golden(build, linear())
+    agreed = agreed.model_copy(update={"tolerance": agreed.tolerance.model_copy(update={"absolute": 1e-9})})
+    digest = hashlib.sha256(file).hexdigest()
+    return agreed.registered(agreed.golden, Scoring(form="onnx", why="faster", file="scorer.onnx", sha256=digest))
+
+
+def test_a_version_scores_in_the_form_that_its_contract_names(registry: Registry, build: Build) -> None:
+    file = linear_onnx(2.0, -1.0)
+    version = registry.register(linear(), with_onnx(build, file), run_id(), file)
+    served = registry.load_version(version)
+    assert served.form == "onnx"
+    assert served.contract.libraries["onnxruntime"] != "absent"
+    np.testing.assert_allclose(served.score(ROWS), ROWS @ [2.0, -1.0], atol=1e-12)
+    np.testing.assert_array_equal(served.original(ROWS), linear().predict(ROWS))
+    assert registry._client.get_model_version(registry.name, version).tags["scoring_form"] == "onnx"
+
+
+def test_the_original_can_be_asked_for(registry: Registry, module_settings: Settings, build: Build) -> None:
+    file = linear_onnx(2.0, -1.0)
+    version = registry.register(linear(), with_onnx(build, file), run_id(), file)
+    plain = Registry(module_settings.model_copy(update={"model_name": registry.name, "scorer": "original"}))
+    served = plain.load_version(version)
+    assert (served.form, served.calls_at_once) == ("original", 1)
+    np.testing.assert_array_equal(served.score(ROWS), linear().predict(ROWS))
+
+
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [(linear_onnx(2.0, -1.001), "golden row 0"), (b"no graph", "INVALID_PROTOBUF")],
+)
+def test_a_form_that_fails_here_leaves_it_to_the_original(
+    registry: Registry, build: Build, caplog: pytest.LogCaptureFixture, file: bytes, says: str
+) -> None:
+    served = registry.load_version(registry.register(linear(), with_onnx(build, file), run_id(), file))
+    assert served.form == "original"
+    np.testing.assert_array_equal(served.score(ROWS), linear().predict(ROWS))
+    assert "served by the original, which is slower" in caplog.text
+    assert says in caplog.text
+
+
+@pytest.mark.parametrize("damage", ["changed", "gone"])
+def test_a_damaged_onnx_file_is_refused_with_the_version(registry: Registry, build: Build, damage: str) -> None:
+    file = linear_onnx(2.0, -1.0)
+    version = registry.register(linear(), with_onnx(build, file), run_id(), file)
+    stored = stored_file(registry, version, "scorer.onnx")
+    stored.write_bytes(file[:-1] + b"?") if damage == "changed" else stored.unlink()
+    with pytest.raises(ContractMismatch, match="not the one that was registered"):
+        registry.load_version(version)
+    folder = stored_file(registry, version, "MLmodel").parent
+    registry._client.set_model_version_tag(registry.name, version, DIGEST_TAG, _digest(folder))
+    assert registry.load_version(version).form == "original", "nor is it used where somebody has signed the damage"
+
+
+def test_a_form_without_onnxruntime_leaves_it_to_the_original(
+    registry: Registry, build: Build, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = linear_onnx(2.0, -1.0)
+    version = registry.register(linear(), with_onnx(build, file), run_id(), file)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # what `import` finds where it is not installed
+    assert registry.load_version(version).form == "original"
+    assert "onnxruntime" in caplog.text

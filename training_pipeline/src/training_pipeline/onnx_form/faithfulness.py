@@ -57,7 +57,8 @@ def compare(original: Score, other: Score, rows: Matrix, tolerance: Tolerance) -
 def _spaced(rows: NDArray[np.intp]) -> NDArray[np.intp]:
     if rows.size <= MOST_UNSCORED:
         return rows
-    return rows[np.linspace(0, rows.size - 1, MOST_UNSCORED).astype(int)]
+    spaced: NDArray[np.intp] = rows[np.linspace(0, rows.size - 1, MOST_UNSCORED).astype(int)]
+    return spaced
 
 
 def _allowed(one: NDArray[np.float64], other: NDArray[np.float64], tolerance: Tolerance) -> NDArray[np.bool_]:
