@@ -19,7 +19,8 @@ from twinserve.errors import BadInput
 from twinserve.features.asof import Join, JoinLimits
 from twinserve.features.duck import DuckLimits, duck
 from twinserve.features.entity_source import entity_rows
-from twinserve.features.point_in_time import JoinedView, latest_sql
+from twinserve.features.latest_rows import latest_sql
+from twinserve.features.point_in_time import JoinedView
 
 START = datetime(2024, 3, 30, tzinfo=UTC)  # the night in which Europe changes its clocks follows
 ZONES = [UTC, timezone(timedelta(hours=5, minutes=45)), timezone(timedelta(hours=-8)), "Europe/Berlin"]

@@ -132,17 +132,22 @@ class Ties:
     def found(self) -> bool:
         """Whether there are any; what is slow is done only for them."""
         tied = f"SELECT {self._group}, max(made) AS last FROM {self._table} GROUP BY {self._group} HAVING count(*) > 1"
-        self._connection.execute(f"CREATE TABLE tied AS {tied}")
+        self._connection.execute(f"CREATE OR REPLACE TABLE tied AS {tied}")
         return self._connection.execute("SELECT count(*) FROM tied").fetchall() != [(0,)]
 
     def settle(self, source: FeatureFiles) -> None:
         """Delete the losers; values are read again, for the rows that need them."""
         same = f"JOIN (SELECT *, rowid AS g FROM tied) USING ({self._group})"
-        self._connection.execute(f"CREATE TABLE rivals AS SELECT fid, g, made, last FROM {self._table} {same}")
-        self._connection.execute("CREATE TABLE even AS SELECT fid, g FROM rivals WHERE made IS NOT DISTINCT FROM last")
+        self._connection.execute(
+            f"CREATE OR REPLACE TABLE rivals AS SELECT fid, g, made, last FROM {self._table} {same}"
+        )
+        self._connection.execute(
+            "CREATE OR REPLACE TABLE even AS SELECT fid, g FROM rivals WHERE made IS NOT DISTINCT FROM last"
+        )
         self._rank(source)
         best = "SELECT fid FROM even ANTI JOIN ranked USING (fid) UNION ALL SELECT fid FROM winners"
         self._connection.execute(f"DELETE FROM {self._table} WHERE fid IN (SELECT fid FROM rivals EXCEPT ({best}))")
+
         for table in ("tied", "rivals", "even", "ranked", "winners"):
             self._connection.execute(f"DROP TABLE {table}")
 
@@ -155,14 +160,14 @@ class Ties:
         columns = [pa.field(name, kind) for name, kind in zip(names, source.features.values(), strict=True)]
         empty = pa.schema([pa.field("fid", pa.int64()), pa.field("g", pa.int64()), *columns]).empty_table()
         self._connection.register("empty", empty)
-        self._connection.execute("CREATE TABLE ranked AS FROM empty")
+        self._connection.execute("CREATE OR REPLACE TABLE ranked AS FROM empty")
         if len(groups["fid"]):
             for batch in _rows_at(source, groups["fid"], groups["g"]):
                 self._connection.register("batch", batch.rename_columns(empty.column_names))
                 self._connection.execute("INSERT INTO ranked FROM batch")
         order = ", ".join([*(f"{name} DESC NULLS LAST" for name in names), "fid"])
         rank = f"row_number() OVER (PARTITION BY g ORDER BY {order})"
-        self._connection.execute(f"CREATE TABLE winners AS SELECT fid FROM ranked QUALIFY {rank} = 1")
+        self._connection.execute(f"CREATE OR REPLACE TABLE winners AS SELECT fid FROM ranked QUALIFY {rank} = 1")
 
 
 def _rows_at(source: FeatureFiles, fids: npt.NDArray[np.int64], groups: npt.NDArray[np.int64]) -> Iterator[pa.Table]:

@@ -143,7 +143,7 @@ class QueryRows(EntityRows):
         self._file: Path | None = None
         with duck(limits) as connection:
             try:
-                self.schema = connection.sql(f"SELECT * FROM ({self.query}) LIMIT 0").to_arrow_table().schema
+                self.schema = connection.sql(f"SELECT * FROM (\n{self.query}\n) LIMIT 0").to_arrow_table().schema
             except (duckdb.ParserException, duckdb.CatalogException) as error:
                 raise BadInput(f"the entity rows' SQL can't be run: {error}", fix="Correct it") from error
 

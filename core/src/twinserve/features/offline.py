@@ -35,7 +35,8 @@ from twinserve.features.entityless import snapshot_sql
 from twinserve.features.feast_arrow import declared_type
 from twinserve.features.feature_logs import write_logs
 from twinserve.features.feature_rows import FeatureFiles, named
-from twinserve.features.point_in_time import JoinedView, latest_sql, parquet_relation, quoted
+from twinserve.features.latest_rows import latest_sql
+from twinserve.features.point_in_time import JoinedView, parquet_relation, quoted
 from twinserve.features.pushed_rows import push_rows
 from twinserve.features.retrieval_job import AsofRetrievalJob
 from twinserve.features.source_files import Span, files_touching, parquet_files, source_path

@@ -1,4 +1,4 @@
-"""What the point-in-time join means, and the latest row per key as DuckDB SQL.
+"""What the point-in-time join means, and how stored columns and files are written in DuckDB SQL.
 
 The join keeps every entity row, in order. For each it takes the feature row with the same keys and the greatest
 event time not after the row's own; among rows of one event time the last created, among those the greatest
@@ -28,7 +28,6 @@ DUCKDB_TYPES = {
     "BYTES": "BLOB",
     "UNIX_TIMESTAMP": "TIMESTAMPTZ",
 }
-AT = "__at"
 EVENT_TIME_SUFFIX = "__event_timestamp"
 
 
@@ -60,30 +59,6 @@ class JoinedView:
         return None if self.ttl is None else self.ttl // timedelta(microseconds=1)
 
 
-def latest_sql(
-    relation: str,
-    keys: dict[str, str],
-    features: dict[str, str],
-    timestamp: str,
-    created: str | None,
-    where: str,
-) -> str:
-    """SQL that gives the latest row of each key: keys, features, event time and created, typed as Feast declares.
-
-    Args:
-        keys: stored column → Feast type.
-        features: stored column → Feast type.
-        where: SQL condition on the stored rows; `true` for all.
-    """
-    times = {timestamp: "UNIX_TIMESTAMP", **({created: "UNIX_TIMESTAMP"} if created else {})}
-    columns = [f"{typed(column, kind)} AS {quoted(column)}" for column, kind in {**keys, **features, **times}.items()]
-    order = [f"{_micros(timestamp)} DESC", *_tie_break(created, list(features.items()))]
-    return (
-        f"SELECT {', '.join(columns)} FROM {relation} WHERE {where} AND {quoted(timestamp)} IS NOT NULL QUALIFY "
-        f"row_number() OVER (PARTITION BY {', '.join(quoted(key) for key in keys)} ORDER BY {', '.join(order)}) = 1"
-    )
-
-
 def parquet_relation(files: list[str]) -> str:
     """`read_parquet` over exactly these files, columns matched by name."""
     names = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
@@ -99,12 +74,3 @@ def typed(column: str, feast_type: str) -> str:
     """The stored column, cast to what its Feast type is in DuckDB."""
     kind = DUCKDB_TYPES.get(feast_type)
     return f"CAST({quoted(column)} AS {kind})" if kind else quoted(column)
-
-
-def _tie_break(created: str | None, features: list[tuple[str, str]]) -> list[str]:
-    last = [f"{_micros(created)} DESC NULLS LAST"] if created else []
-    return last + [f"{typed(column, kind)} DESC NULLS LAST" for column, kind in features]
-
-
-def _micros(column: str) -> str:
-    return f"epoch_us(CAST({quoted(column)} AS TIMESTAMPTZ))"
