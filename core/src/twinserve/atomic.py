@@ -48,6 +48,20 @@ def write_atomically(target: Path, content: str) -> None:
         draft.write_text(content, encoding="utf-8")
 
 
+def move_folder(draft: Path, target: Path) -> None:
+    """Make a folder of files that are on disk appear under its name, in one step; `target` is missing or empty.
+
+    Raises:
+        TransientError: the disk is full.
+    """
+    try:
+        _sync(draft)
+        draft.rename(target)
+        _sync(target.parent)
+    except OSError as error:
+        raise _explained(error, target) from error
+
+
 def _remove_abandoned(target: Path) -> None:
     for draft in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
         with suppress(FileNotFoundError, BlockingIOError), draft.open("rb") as file:

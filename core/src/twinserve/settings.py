@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     online_redis_timeout_ms: int = Field(default=400, ge=1, le=60_000)
     online_drain_seconds: int = Field(default=0, ge=0, le=600)
 
+    batch_shard_rows: int = Field(default=4_194_304, ge=1)
+
     log_format: str = Field(default="auto", pattern="^(auto|text|json)$")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 

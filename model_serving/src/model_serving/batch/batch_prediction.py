@@ -2,118 +2,110 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator
-from pathlib import Path
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
-
-from model_serving.batch.output import Finished, output_schema
-from model_serving.batch.run import TIMESTAMP, BatchRun, Extraction
-from model_serving.scoring import REASON_NAMES, SCORED, Scored, count_reasons, reason_names, score_rows
-from twinserve.atomic import atomic_file
-from twinserve.errors import StepMissing
-from twinserve.feature_matrix import feature_event_times, feature_values, micros
+from model_serving.batch.output import Finished, Source
+from model_serving.batch.publishing import done, publish
+from model_serving.batch.run import BatchRun
+from model_serving.batch.shard_scoring import score_shard
+from model_serving.batch.shards import shard_name
+from twinserve.errors import BadInput
+from twinserve.locks import one_at_a_time
 from twinserve.progress import RowProgress
 from twinserve.registry import ServedModel
 
-logger = logging.getLogger(__name__)
-CHUNK = 65_536  # rows scored at a time; fixed, since the size of a matrix may move the last bit of a product
 LoadVersion = Callable[[str], ServedModel]
 
 
-def batch_prediction(run: BatchRun, load_version: LoadVersion) -> dict[str, Any]:
+def batch_prediction(run: BatchRun, load_version: LoadVersion, shard: int | None = None) -> dict[str, Any]:
     """Write the run's output; a finished one is reported again as it is, whatever has changed since.
 
     Args:
         load_version: loads the pinned version, checked.
+        shard: do this one only, and tell of it alone; whoever does the last one publishes all of them.
 
     Raises:
+        BadInput: there is no such shard, or something else lies in the output's place.
         StepMissing: an earlier step has not run.
         ContractMismatch: the pinned version's artifact is damaged.
         TransientError: MLflow can't be reached, or the disk is full.
     """
-    finished = Finished.read(run.output)
-    if finished:
-        run.refuse_other_key(finished.run_key)
-        return _result(run, finished, finished_before=True)
-    extraction = run.needed_extraction()
-    model = load_version(extraction.model_version)
-    return _result(run, _predict(run, extraction, model), finished_before=False)
-
-
-def _predict(run: BatchRun, extraction: Extraction, model: ServedModel) -> Finished:
-    digest = extraction.input_digest
-    requests, features = _opened(run, run.requests(digest)), _opened(run, run.features(digest))
-    schema = output_schema(requests.schema_arrow)
-    tally = count_reasons(np.empty(0, np.int8))
-    with atomic_file(run.output) as draft, pq.ParquetWriter(draft, schema, compression="zstd") as writer:
-        with RowProgress("predict", extraction.rows) as progress:
-            for part, scored in _scored_parts(requests, features, model):
-                writer.write_batch(_completed(part, scored, model, schema))
-                tally += count_reasons(scored.reasons)
-                progress.advance(part.num_rows)
-        finished = _facts(run, extraction, model, tally)
-        writer.add_key_value_metadata(finished.footer())
-    return finished
-
-
-def _opened(run: BatchRun, path: Path) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(path)
-    except (OSError, pa.ArrowInvalid):
-        raise StepMissing(
-            f"{path} is missing or damaged",
-            fix=f"Run `model-serving batch data-extraction --run-key {run.key}` again",
-        ) from None
-
-
-def _scored_parts(
-    requests: pq.ParquetFile, features: pq.ParquetFile, model: ServedModel
-) -> Iterator[tuple[pa.RecordBatch, Scored]]:
-    """Chunks of the input with their scores; both files hold the same rows in the same order."""
-    pairs = zip(requests.iter_batches(CHUNK), features.iter_batches(CHUNK), strict=True)
-    for part, joined in pairs:
-        if part.num_rows != joined.num_rows:
-            raise RuntimeError(f"{part.num_rows} input rows, {joined.num_rows} joined rows")
-        values, event_times = feature_values(joined, model.contract), feature_event_times(joined, model.contract)
-        yield part, score_rows(model, values, event_times, micros(joined[TIMESTAMP]))
-
-
-def _completed(part: pa.RecordBatch, scored: Scored, model: ServedModel, schema: pa.Schema) -> pa.RecordBatch:
-    columns = [
-        *part.columns,
-        pa.array(scored.scores, pa.float64(), mask=np.isnan(scored.scores)),
-        reason_names(scored.reasons),
-        pa.repeat(pa.scalar(model.name, pa.string()), part.num_rows),
-        pa.repeat(pa.scalar(model.version, pa.string()), part.num_rows),
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
-
-
-def _facts(run: BatchRun, extraction: Extraction, model: ServedModel, tally: NDArray[np.int64]) -> Finished:
-    return Finished(
-        run_key=run.key,
-        input_digest=extraction.input_digest,
-        model_name=model.name,
-        model_version=model.version,
-        rows=int(tally.sum()),
-        predicted=int(tally[SCORED]),
-        left_out=dict(sorted((name, int(tally[code])) for code, name in REASON_NAMES.items() if tally[code])),
-    )
-
-
-def _result(run: BatchRun, finished: Finished, *, finished_before: bool) -> dict[str, Any]:
+    began = time.monotonic()
+    finished_before = Finished.read(run.output)
+    if finished_before:
+        run.refuse_other_key(finished_before.run_key)
+    sources = finished_before.facts if finished_before else _sources(run)
+    wanted = sources if shard is None else [_one(run, sources, shard)]
+    rows = 0 if finished_before else _score(run, load_version, wanted)
+    finished = finished_before or publish(run, sources)
+    seconds = time.monotonic() - began
     return {
-        "rows": finished.rows,
-        "predicted": finished.predicted,
-        "left_out": finished.left_out,
+        **({} if shard is None else {"shard": shard, "shards": len(sources)}),
+        **_figures(_told(run, finished, wanted)),
         "output": str(run.output),
-        "model_name": finished.model_name,
-        "model_version": finished.model_version,
-        "finished_before": finished_before,
+        "published": finished is not None,
+        "finished_before": finished_before is not None,
+        "seconds": round(seconds, 3),
+        "rows_per_second": round(rows / max(seconds, 1e-3)),
+    }
+
+
+def _sources(run: BatchRun) -> list[Source]:
+    extraction, pin = run.needed_extraction(), run.needed_pin()
+    return [
+        Source(
+            run_key=run.key,
+            input_digest=extraction.input_digest,
+            model_name=pin.model_name,
+            model_version=pin.model_version,
+            shard=shard,
+            shards=extraction.shards,
+        )
+        for shard in range(extraction.shards)
+    ]
+
+
+def _one(run: BatchRun, sources: Sequence[Source], shard: int) -> Source:
+    if not 0 <= shard < len(sources):
+        raise BadInput(
+            f"run {run.key!r} has no shard {shard}", fix=f"Take one from 0 to {len(sources) - 1}, or leave --shard out"
+        )
+    return sources[shard]
+
+
+def _score(run: BatchRun, load_version: LoadVersion, wanted: Sequence[Source]) -> int:
+    """Score what is not done yet; gives the number of rows."""
+    extraction, model = run.needed_extraction(), None
+    total = sum(extraction.rows_of(source.shard) for source in wanted)
+    with RowProgress("predict", total) as progress:
+        for source in wanted:
+            with one_at_a_time(run.lock(shard_name(source.shard))):
+                # in this order: what is no longer among the unfinished was published
+                if done(run, source) or Finished.read(run.output):
+                    continue
+                model = model or load_version(source.model_version)
+                score_shard(run, extraction, source, model, progress)
+    return progress.rows
+
+
+def _told(run: BatchRun, finished: Finished | None, wanted: Sequence[Source]) -> Finished:
+    """What the result tells of: the files of `wanted`, wherever they are by now."""
+    if finished:
+        return finished.only([source.shard for source in wanted])
+    facts = tuple(found for source in wanted if (found := done(run, source)))
+    return Finished(run.unfinished, tuple(run.unfinished / shard_name(found.shard) for found in facts), facts)
+
+
+def _figures(found: Finished) -> dict[str, Any]:
+    return {
+        "rows": found.rows,
+        "predicted": found.predicted,
+        "left_out": found.left_out,
+        "scores": found.scores.figures(),
+        "files": len(found.files),
+        "bytes": sum(file.stat().st_size for file in found.files),
+        "model_name": found.model_name,
+        "model_version": found.model_version,
     }

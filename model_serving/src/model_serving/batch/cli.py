@@ -1,4 +1,4 @@
-"""`model-serving batch`: from a file of keys to a file of predictions."""
+"""`model-serving batch`: from a file of keys to files of predictions."""
 
 from __future__ import annotations
 
@@ -47,13 +47,19 @@ def data_extraction(
 
 
 @app.command()
-def batch_prediction(*, run_key: RunKey) -> None:
+def batch_prediction(
+    *,
+    run_key: RunKey,
+    shard: Annotated[
+        int | None, typer.Option(min=0, help="score this part of the rows only; the last one to be done publishes all")
+    ] = None,
+) -> None:
     """Score the extracted rows: one output row per input row, in input order."""
     from model_serving.batch.batch_prediction import batch_prediction as step
     from twinserve.registry import Registry
 
     settings = load_settings()
-    report(step(BatchRun.of(settings, run_key), lambda version: Registry(settings).load_version(version)))
+    report(step(BatchRun.of(settings, run_key), lambda version: Registry(settings).load_version(version), shard))
 
 
 def _input(settings: Settings, given: str) -> Path:

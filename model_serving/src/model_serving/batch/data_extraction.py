@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-import logging
+import math
+import time
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from model_serving.batch import output
-from model_serving.batch.run import TIMESTAMP, BatchRun, Extraction, Pin, digest_as_of, file_digest
-from twinserve.atomic import atomic_file
+from model_serving.batch.output import Finished
+from model_serving.batch.run import BatchRun, Extraction, Pin, digest_as_of, file_digest
+from model_serving.batch.shards import write_shards
+from model_serving.batch.typed_input import InputWriter, TypedInput
 from twinserve.contract import Contract
-from twinserve.entity_rows import EntityRows, read_entity_rows
 from twinserve.errors import BadInput
-from twinserve.features.point_in_time import EVENT_TIME_SUFFIX
 from twinserve.features.service import describe_service
 from twinserve.features.store import open_store
+from twinserve.overlap import read_ahead
+from twinserve.progress import RowProgress
 from twinserve.settings import Settings
 
-logger = logging.getLogger(__name__)
+AHEAD = 2  # batches of the join that may wait for the writer
 
 
 def data_extraction(
     settings: Settings, redis_url: str, run: BatchRun, source: Path, moment: datetime | None = None
 ) -> dict[str, Any]:
-    """Write the typed input and its features into the run's folder.
+    """Write the typed input and its features into the run's folder, in files of a fixed number of rows.
 
     Args:
         moment: the time of rows that name none; without it they are refused.
@@ -38,36 +40,23 @@ def data_extraction(
         StepMissing: the run is not pinned yet, or there are no features to join.
         ContractMismatch: the definitions have changed since the run was pinned, and no longer fit.
     """
-    digest = file_digest(source)
-    if finished := output.Finished.read(run.output):
-        refuse_other_input(run, finished, digest, source, moment)
-        return {"rows": finished.rows, "input": str(source), "notes": [], "finished_before": True}
-    pin = run.needed_pin()
-    store = open_store(settings, redis_url)
-    pin.contract.check_service(describe_service(store, pin.contract.feature_service))
-    rows = read_entity_rows(
-        source, {key.name: key.dtype for key in pin.contract.join_keys}, timestamp=TIMESTAMP, moment=moment
-    )
-    if moment and rows.undated:
-        digest = digest_as_of(digest, moment)
-    refuse_reserved_columns(source, rows.table.column_names, pin.contract)
-    for note in rows.notes:
-        logger.warning("%s", note)
-    _write_table(rows.table, run.requests(digest))
-    _join(store, rows, pin.contract, run.features(digest))
-    _note(run, pin, source, digest, rows)
-    return {
-        "rows": rows.table.num_rows,
-        "input": str(source),
-        "notes": list(rows.notes),
-        "finished_before": False,
-        "features": str(run.features(digest)),
-    }
+    began = time.monotonic()
+    if finished := Finished.read(run.output):
+        refuse_other_input(run, finished, file_digest(source), source, moment)
+        return _result(source, finished.rows, len(finished.files), began) | {"notes": [], "finished_before": True}
+    pin, shard_rows = run.needed_pin(), settings.batch_shard_rows
+    run.forget_extraction()
+    with InputWriter(run, source, pin.contract, shard_rows).beside(moment) as writing:
+        store = open_store(settings, redis_url)  # Feast takes seconds to import
+        pin.contract.check_service(describe_service(store, pin.contract.feature_service))
+        found = writing.result()
+    _join(store, run, found.rows, pin.contract, shard_rows)
+    extraction = _noted(run, pin, source, found, shard_rows)
+    result = _result(source, found.rows, extraction.shards, began) | {"notes": list(found.notes)}
+    return result | {"finished_before": False, "features": str(run.features)}
 
 
-def refuse_other_input(
-    run: BatchRun, finished: output.Finished, digest: str, source: Path, moment: datetime | None
-) -> None:
+def refuse_other_input(run: BatchRun, finished: Finished, digest: str, source: Path, moment: datetime | None) -> None:
     """A run key stands for one input, for good.
 
     Raises:
@@ -81,45 +70,47 @@ def refuse_other_input(
         )
 
 
-def refuse_reserved_columns(source: Path, columns: list[str], contract: Contract) -> None:
-    """Columns that would be taken for a feature or for our own; upper and lower case count as one.
-
-    Raises:
-        BadInput: names them.
-    """
-    event_times = [view + EVENT_TIME_SUFFIX for view in contract.views]
-    reserved = {name.casefold() for name in [*contract.columns, *event_times, *output.COLUMNS]}
-    if bad := [name for name in columns if name.casefold() in reserved]:
-        raise BadInput(
-            f"{source} has a column {', '.join(bad)}: the name of a feature or of an output column",
-            fix="Rename or remove it",
-        )
-
-
-def _join(store: Any, rows: EntityRows, contract: Contract, target: Path) -> None:
-    """Only keys and times go through the join: what else the file carries can't disturb it."""
-    asked = target.with_name("asked.parquet")
-    _write_table(rows.table.select([*(key.name for key in contract.join_keys), TIMESTAMP]), asked)
+def _join(store: Any, run: BatchRun, rows: int, contract: Contract, shard_rows: int) -> None:
     job = store.get_historical_features(
-        entity_df=str(asked),
+        entity_df=str(run.asked),
         features=store.get_feature_service(contract.feature_service),
         full_feature_names=contract.full_feature_names,
     )
-    job.write_parquet(target, event_times=True)
-    asked.unlink()
+    with read_ahead(job.to_arrow_batches(event_times=True), AHEAD) as batches, RowProgress("join", rows) as progress:
+        first = next(batches)
+
+        def counted() -> Iterator[pa.RecordBatch]:
+            yield first
+            for batch in batches:
+                progress.advance(batch.num_rows)
+                yield batch
+
+        joined = write_shards(counted(), first.schema, run.features, shard_rows)
+    if joined != rows:
+        raise RuntimeError(f"{rows} input rows, {joined} joined rows")
+    run.asked.unlink()
 
 
-def _write_table(table: pa.Table, target: Path) -> None:
-    with atomic_file(target) as draft:
-        pq.write_table(table, draft)
-
-
-def _note(run: BatchRun, pin: Pin, source: Path, digest: str, rows: EntityRows) -> None:
-    Extraction(
+def _noted(run: BatchRun, pin: Pin, source: Path, found: TypedInput, shard_rows: int) -> Extraction:
+    extraction = Extraction(
         run_key=run.key,
         input=str(source),
-        input_digest=digest,
+        input_digest=found.digest,
         model_version=pin.model_version,
-        rows=rows.table.num_rows,
-        notes=rows.notes,
-    ).write(run.folder / "extraction.json")
+        rows=found.rows,
+        notes=found.notes,
+        columns=found.columns,
+        shard_rows=shard_rows,
+        shards=math.ceil(found.rows / shard_rows),
+    )
+    extraction.write(run.folder / "extraction.json")
+    return extraction
+
+
+def _result(source: Path, rows: int, shards: int, began: float) -> dict[str, Any]:
+    return {
+        "rows": rows,
+        "input": str(source),
+        "shards": shards,
+        "seconds": round(time.monotonic() - began, 3),
+    }

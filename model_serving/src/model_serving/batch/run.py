@@ -1,14 +1,16 @@
 """What the three steps of one batch run hand each other, and where its output lies.
 
-<home>/runs/batch_serving/<run key>/run.json          the model version that the run is pinned to, its contract
-<home>/runs/batch_serving/<run key>/extraction.json   which input was joined, written after its files
-<home>/runs/batch_serving/<run key>/<digest>/         that input, typed, and its features, row by row
-<home>/predictions/<run key>/predictions.parquet      the output
+<home>/runs/batch_serving/<run key>/run.json           the model version that the run is pinned to, its contract
+<home>/runs/batch_serving/<run key>/extraction.json    which input was joined; there while the files below are whole
+<home>/runs/batch_serving/<run key>/features/part-…    keys, times and features of the input, row by row
+<home>/runs/batch_serving/<run key>/further/part-…     the other columns of the input, if it has any, row by row
+<home>/predictions/<run key>/part-…                    the output
 """
 
 from __future__ import annotations
 
 import hashlib
+import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,13 +55,24 @@ class Pin(_Note):
 
 
 class Extraction(_Note):
-    """One input file, typed, and joined with its features."""
+    """One input file, typed, and joined with its features, in files of `shard_rows` rows.
+
+    Attributes:
+        columns: of the input, in its order.
+    """
 
     input: str
     input_digest: str
     model_version: str
     rows: int
     notes: tuple[str, ...]
+    columns: tuple[str, ...]
+    shard_rows: int
+    shards: int
+
+    def rows_of(self, shard: int) -> int:
+        """How many rows one shard has."""
+        return min(self.shard_rows, self.rows - shard * self.shard_rows)
 
 
 _AnyNote = TypeVar("_AnyNote", bound=_Note)
@@ -71,7 +84,7 @@ class BatchRun:
 
     Attributes:
         folder: scratch; may be removed once the run is finished.
-        output: the finished file. There, or not: nothing else says whether the run is done.
+        output: the folder of the finished files. There, or not: nothing else says whether the run is done.
     """
 
     key: str
@@ -85,7 +98,7 @@ class BatchRun:
         Raises:
             BadInput: the key can't name a folder.
         """
-        output = settings.home / "predictions" / safe_name(key) / "predictions.parquet"
+        output = settings.home / "predictions" / safe_name(key)
         return cls(key, settings.scratch("batch_serving", key), output)
 
     def pin(self) -> Pin | None:
@@ -125,13 +138,36 @@ class BatchRun:
         pin.write(self.folder / "run.json")
         return pin
 
-    def requests(self, digest: str) -> Path:
-        """The input, typed."""
-        return self.folder / digest[:16] / "requests.parquet"
+    @property
+    def asked(self) -> Path:
+        """Keys and times of the input, until they are joined."""
+        return self.folder / "asked.parquet"
 
-    def features(self, digest: str) -> Path:
-        """The features of the input, row by row."""
-        return self.folder / digest[:16] / "features.parquet"
+    @property
+    def features(self) -> Path:
+        """Keys, times and features of the input, row by row."""
+        return self.folder / "features"
+
+    @property
+    def further(self) -> Path:
+        """The input's other columns, row by row; not there if it has none."""
+        return self.folder / "further"
+
+    @property
+    def unfinished(self) -> Path:
+        """Output files that are done, until all are; beside the output, so that a rename is enough."""
+        return self.output.with_name(f".{self.output.name}.unfinished")
+
+    def lock(self, name: str) -> Path:
+        """A file for `one_at_a_time` among the processes that work on this run."""
+        return self.folder / "locks" / name
+
+    def forget_extraction(self) -> None:
+        """Remove the extracted rows; the note first, so that nobody takes a part of them for the whole."""
+        (self.folder / "extraction.json").unlink(missing_ok=True)
+        self.asked.unlink(missing_ok=True)
+        for folder in (self.features, self.further):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _own(self, note: _AnyNote | None) -> _AnyNote | None:
         if note:
