@@ -11,8 +11,10 @@ import hashlib
 import os
 import tempfile
 from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import redis
 from feast import BatchFeatureView, FeatureView, FileSource
@@ -23,12 +25,12 @@ from feast.infra.compute_engines.local.job import LocalMaterializationJob
 from feast.infra.online_stores.redis import RedisOnlineStore, RedisType
 from feast.infra.registry.base_registry import BaseRegistry
 
-from twinserve.errors import StepMissing
-from twinserve.features.day_files import signatures
+from twinserve.features.day_files import signature
 from twinserve.features.feast_errors import feast_errors
 from twinserve.features.online_view import OnlineView, online_view
 from twinserve.features.online_write import MEMORY, Progress, collect, finished, staging_file, write_staged
 from twinserve.features.point_in_time import parquet_relation, quoted
+from twinserve.features.source_files import Span, files_touching, parquet_files, source_path
 from twinserve.features.staged_rows import StagedRows, staged_rows
 from twinserve.locks import one_at_a_time
 
@@ -78,10 +80,11 @@ class RedisBatchEngine(LocalComputeEngine):  # type: ignore[misc]
 
     def _staged(self, file: Path, view: OnlineView, task: MaterializationTask) -> StagedRows:
         """What an earlier run left of the very same request, or the rows collected anew."""
-        source = (self.repo_config.repo_path or Path()) / task.feature_view.batch_source.path
-        files = {str(source / name): signature for name, signature in signatures(source).items()}
-        if not files:
-            raise StepMissing(f"feature view {view.name} has no data in {source}", fix="Write some there")
+        root = source_path(task.feature_view.batch_source, self.repo_config.repo_path)
+        span = Span(_micros(task.start_time), _micros(task.end_time))
+        everything = parquet_files(root)
+        # one file at least: its columns are what an empty answer is made of
+        files = {str(file): signature(file) for file in files_touching(root, everything, span) or everything[-1:]}
         request = _digest(f"{view.digest} {files} {task.start_time} {task.end_time}")
         found = staged_rows(file, request)
         if found is not None:
@@ -107,7 +110,7 @@ def is_plain(view: Any) -> bool:
         and not any(field.vector_index for field in view.features)
         and isinstance(source, FileSource)
         and isinstance(source.file_format or ParquetFormat(), ParquetFormat)
-        and "://" not in source.path
+        and urlsplit(source.path).scheme in ("", "file")
     )
 
 
@@ -129,6 +132,10 @@ def _temporary_folder() -> Path:
     folder = Path(tempfile.gettempdir()) / f"twinserve-staging-{os.getuid()}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
+
+
+def _micros(moment: datetime) -> int:
+    return int(moment.timestamp() * 1_000_000)
 
 
 def _digest(text: str) -> str:

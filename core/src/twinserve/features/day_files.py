@@ -16,11 +16,14 @@ _DEFINITION = "definition"  # beside file names, which all end in .parquet
 
 
 def signatures(folder: Path) -> dict[str, str]:
-    """Each Parquet file below `folder`, by its path in it, with size and modification time; or `folder`, if a file."""
+    """Each Parquet file below `folder`, by its path in it, with size and modification time."""
     files = sorted(p for p in folder.rglob("*.parquet") if not p.name.startswith("."))
-    if folder.is_file():
-        files = [folder]
-    return {str(p.relative_to(folder)): f"{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in files}
+    return {str(p.relative_to(folder)): signature(p) for p in files}
+
+
+def signature(file: Path) -> str:
+    """The file's size and modification time."""
+    return f"{file.stat().st_size}:{file.stat().st_mtime_ns}"
 
 
 def is_recent(name: str, since: datetime) -> bool:

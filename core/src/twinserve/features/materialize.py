@@ -21,11 +21,12 @@ import redis
 
 from twinserve.errors import StepMissing
 from twinserve.features.batch_engine import is_plain, is_single_redis
-from twinserve.features.day_files import DayFileMemory, is_recent, signatures
+from twinserve.features.day_files import DayFileMemory, is_recent, signature, signatures
 from twinserve.features.feast_errors import feast_errors
 from twinserve.features.online_view import OnlineView, online_view
 from twinserve.features.online_write import Progress, Written, collect, finished, staging_file, write_staged
 from twinserve.features.point_in_time import parquet_relation, quoted
+from twinserve.features.source_files import source_path
 from twinserve.features.staged_rows import StagedRows, staged_rows
 from twinserve.features.store import open_store
 from twinserve.locks import one_at_a_time
@@ -108,14 +109,16 @@ class _OneView:
         self, store: FeatureStore, client: redis.Redis, view: FeatureView, folder: Path, now: datetime
     ) -> None:
         self._store, self._client, self._feast_view, self._now = store, client, view, now
-        self._source = Path(view.batch_source.path)
+        source = source_path(view.batch_source, store.config.repo_path)
+        self._only = source.name if source.is_file() else ""
+        self._source = source.parent if self._only else source
         self._view: OnlineView = online_view(view, store.config)
         self._memory = DayFileMemory(client, self._view)
         self._file = staging_file(folder, self._view)
 
     def run(self, since: datetime) -> ViewResult:
         """Finish what was begun, then write what is new, or of a day not before `since`."""
-        files = signatures(self._source)
+        files = {self._only: signature(self._source / self._only)} if self._only else signatures(self._source)
         if not files:
             raise StepMissing(
                 f"feature view {self._view.name} has no data in {self._source}", fix="Run the DAG db_to_offline_store"
@@ -125,18 +128,20 @@ class _OneView:
         seen = begun.files if begun else {}
         known = self._memory.known()
         due = {
-            name: signature
-            for name, signature in files.items()
-            if known.get(name) != signature or (is_recent(name, since) and seen.get(name) != signature)
+            name: state
+            for name, state in files.items()
+            if known.get(name) != state or (is_recent(name, since) and seen.get(name) != state)
         }
         self._memory.forget(known.keys() - files.keys())
         if due:
             total += self._finish(self._collect(due))
-        store, view = self._store, self._feast_view
-        store.registry.apply_materialization(
-            view, store.project, _start(view, self._now), self._now
-        )  # for Feast's tools
+        self._tell_feast()
         return self._result(len(due), len(files) - len(due), total)
+
+    def _tell_feast(self) -> None:
+        """Feast's tools show when a view was materialized."""
+        start = _start(self._feast_view, self._now)
+        self._store.registry.apply_materialization(self._feast_view, self._store.project, start, self._now)
 
     def _collect(self, due: dict[str, str]) -> StagedRows:
         relation = parquet_relation([str(self._source / name) for name in due])
@@ -147,7 +152,7 @@ class _OneView:
     def _finish(self, staged: StagedRows) -> Written:
         done = write_staged(self._client, self._view, staged, self._bar)
         later = {str(Path(name).relative_to(self._source)) for name in staged.unfinished}
-        self._memory.remember({name: signature for name, signature in staged.files.items() if name not in later})
+        self._memory.remember({name: state for name, state in staged.files.items() if name not in later})
         finished(self._client, self._view, staged)
         return done
 
