@@ -28,6 +28,10 @@ def test_a_champion_and_what_is_known_of_it(stalls: Any) -> None:
     assert served.version == result["version"]
     assert served.contract.columns == ["share", "visits", "roofed"]
     assert len(served.contract.golden) >= 5
+    assert served.form == "onnx"
+    assert served.contract.scoring is not None
+    assert served.contract.scoring.largest_difference == 0
+    assert set(served.contract.scoring.rows_per_second) == {"onnx", "original"}
     (move,) = stalls.registry.journal()
     assert move.who == "training-pipeline, run first"
     assert "roc_auc" in move.why

@@ -89,7 +89,11 @@ def shared_rows(champion: Contract, candidate: Contract, features: Matrix) -> ND
 
 
 def same_model(champion: ServedModel, contract: Contract, features: Matrix, scores: Floats) -> bool:
-    """Whether the candidate reads, says and scores exactly what the champion does, on every row given."""
-    if champion.contract.agreed() != contract.agreed():
+    """Whether the candidate reads, says and scores exactly what the champion does, on every row given.
+
+    Both by the original: how the champion's scoring form was chosen, and which, tells no two models apart. A champion
+    from before there was a choice counts as another model, so that it gets one.
+    """
+    if champion.contract.scoring is None or champion.contract.agreed() != contract.agreed():
         return False
     return bool(np.array_equal(rival_scores(champion, contract, features), scores))
