@@ -10,6 +10,7 @@ provider: local
 registry: {{registry_type: sql, path: "${{TWINSERVE_FEAST_REGISTRY_URL}}", cache_ttl_seconds: 0}}
 offline_store: {{type: twinserve.features.offline.AsofOfflineStore}}
 online_store: {{type: redis, connection_string: "${{TWINSERVE_FEAST_REDIS}}"}}
+batch_engine: {{type: twinserve.features.batch_engine.RedisBatchEngine}}
 entity_key_serialization_version: 3
 """
 
