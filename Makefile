@@ -13,6 +13,10 @@ PIPELINES ?=
 SERVICE ?=
 VOLUMES ?=
 ENV_FILE ?=
+ONLY ?=
+QUICK ?=
+LARGE ?=
+PUBLISH ?=
 WORKERS ?= 2
 HERE := $(CURDIR)
 # an own uv of a known version, unless another one is named: make UV=uv …
@@ -89,6 +93,11 @@ lint: setup ## Style (ruff), types (mypy), and who may import whom (import-linte
 	@$(BIN)/mypy
 	@$(AIRFLOW_BIN)/mypy --config-file deployment/airflow/pyproject.toml $(DAG_CODE)
 	@$(BIN)/lint-imports
+
+.PHONY: bench
+bench: .uv/bench.stamp ## What the work costs, beside named baselines; ONLY="join", QUICK=1, LARGE=1, PUBLISH=1
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m benchmarks run --only "$(ONLY)" \
+		$(if $(QUICK),--quick) $(if $(LARGE),--large) $(if $(PUBLISH),--publish)
 
 .PHONY: format
 format: setup ## Let ruff put the code in order
@@ -195,6 +204,11 @@ SYNC = mkdir -p .uv/tmp; \
 .uv/workspace.stamp: $(LOCKED) $(if $(filter $(HERE)/.uv/bin/uv,$(UV)),| .uv/bin/uv)
 	@echo 'Making the virtual environment of the pipelines'
 	@$(SYNC)
+	@touch $@
+
+.uv/bench.stamp: .uv/workspace.stamp
+	@echo 'Adding what the benchmarks measure against'
+	@$(SYNC) --group bench
 	@touch $@
 
 .uv/airflow.stamp: deployment/airflow/uv.lock deployment/airflow/pyproject.toml $(if $(filter $(HERE)/.uv/bin/uv,$(UV)),| .uv/bin/uv)

@@ -18,7 +18,7 @@ class Measurement:
     Attributes:
         seconds: of each run; the table takes the least.
         peak_bytes: resident memory of each run; the table takes the most.
-        scratch_bytes: intermediate files and the answer, the most of any run.
+        scratch_bytes: intermediate files, the most of any run.
         answer: None where it was run by somebody who checks nothing.
         absent: why there are no figures; empty where there are.
     """

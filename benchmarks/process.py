@@ -33,7 +33,7 @@ class Run:
     Attributes:
         seconds: of the measured part.
         peak_bytes: resident memory at most, imports included, of the process and its children.
-        scratch_bytes: files in the run's folder at most; intermediate ones and the answer.
+        scratch_bytes: files in the run's folder at most.
         facts: what it said of itself.
     """
 

@@ -10,6 +10,7 @@ from benchmarks.contest import Answer, Contestant, Work
 from benchmarks.job import Job
 from benchmarks.measurement import Measurement
 from benchmarks.process import Run, RunFailed
+from benchmarks.table import duration
 from benchmarks.workshop import Workshop
 
 logger = logging.getLogger(__name__)
@@ -58,7 +59,8 @@ def _run(shop: Workshop, work: Work, job: Job, lane: Lane) -> None:
             logger.warning("%s, %s at %s: %s", work.name, lane.contestant.name, f"{job.size:,}", failure)
             lane.absent = "took too long" if "was stopped after" in str(failure) else "failed"
             return
-        lane.runs.append(run)
+        answer = own.output.stat().st_size if own.output.exists() else 0
+        lane.runs.append(replace(run, scratch_bytes=max(run.scratch_bytes - answer, 0)))
         lane.answer = lane.answer or work.check(shop, own, run.facts)
 
 
@@ -99,4 +101,4 @@ def _line(work: Work, size: int, lane: Lane, runs: int) -> str:
     if lane.absent:
         return f"{what} {lane.absent}"
     run = lane.runs[-1]
-    return f"{what} {run.seconds:10.4f} s {run.peak_bytes / 1e6:8,.0f} MB  (run {len(lane.runs)} of up to {runs})"
+    return f"{what} {duration(run.seconds):>8} {run.peak_bytes / 1e6:8,.0f} MB  (run {len(lane.runs)} of up to {runs})"

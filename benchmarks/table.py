@@ -84,16 +84,22 @@ def markdown(rows: Iterable[Row], unit: str) -> str:
 
 
 def seconds(each: Measurement) -> str:
-    """The best run, with three digits that count; the reason where there is none."""
-    if each.absent:
-        return f"{ABSENT} ({each.absent})"
-    unit, factor = next((pair for pair in UNITS if each.best >= pair[1]), UNITS[-1])
-    return f"{three_digits(each.best / factor)} {unit}"
+    """The best run; the reason where there is none."""
+    return f"{ABSENT} ({each.absent})" if each.absent else duration(each.best)
+
+
+def duration(took: float) -> str:
+    """Seconds, with three digits that count."""
+    unit, factor = next((pair for pair in UNITS if took >= pair[1]), UNITS[-1])
+    return f"{three_digits(took / factor)} {unit}"
 
 
 def megabytes(each: Measurement) -> str:
-    """Peak resident memory."""
-    return ABSENT if each.absent else f"{each.peak / MEGA:,.0f} MB"
+    """Peak resident memory, and intermediate files where there were any."""
+    if each.absent:
+        return ABSENT
+    files = f" + {each.scratch_bytes / MEGA:,.0f} MB of files" if each.scratch_bytes >= MEGA else ""
+    return f"{each.peak / MEGA:,.0f} MB{files}"
 
 
 def times(ratio: float | None) -> str:

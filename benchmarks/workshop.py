@@ -18,6 +18,7 @@ from pathlib import Path
 from benchmarks.job import Job
 from benchmarks.process import Run, run_module
 from twinserve.errors import TransientError
+from twinserve.settings import PREFIX
 
 CHORE_SECONDS = 3_600.0
 GIB = 1 << 30
@@ -64,6 +65,7 @@ class Workshop:
     def at_work(self) -> Iterator[None]:
         """An empty scratch folder inside the block, none after it."""
         shutil.rmtree(self.scratch, ignore_errors=True)  # of one that was killed
+        self.failed_log.unlink(missing_ok=True)
         self.scratch.mkdir(parents=True)
         try:
             yield
@@ -81,10 +83,11 @@ class Workshop:
             shutil.rmtree(folder, ignore_errors=True)
 
     def contest(self, module: str, job: Job, more: Mapping[str, str]) -> Run:
-        """Run a contestant, its temporary files in the job's folder, where they are counted."""
+        """Run a contestant; its temporary files, and its home if it needs one, lie in the job's folder and are counted."""
         temporary = job.folder / "tmp"
         temporary.mkdir()
-        environment = {**self.environment, "TMPDIR": str(temporary), **more}
+        own = {"TMPDIR": str(temporary), f"{PREFIX}HOME": str(job.folder / "home")}
+        environment = {**self.environment, **own, **more}
         return run_module(module, job, environment, self.limit_seconds, self.failed_log)
 
     def chore(self, module: str, job: Job, more: Mapping[str, str] | None = None) -> Run:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -80,8 +81,9 @@ def made_file(shop: Workshop, name: str, make: Callable[[Path], Job], module: st
     return target
 
 
+@cache
 def code_digest() -> str:
-    """Of everything that a trained version depends on."""
+    """Of everything that a trained version depends on, as it was when first asked for."""
     files = sorted(
         file
         for name in (*SOURCES, "training_pipeline/params.yaml", "benchmarks/world.yaml")

@@ -12,6 +12,7 @@ KNOWS_THE_EXAMPLE = (
     "data_pipeline/src/data_pipeline/sample_world/",
     "training_pipeline/params.yaml",
     "deployment/local/src/twinserve_local/demo.yaml",
+    "benchmarks/world.yaml",
     "docs/",
     "README.md",
 )

@@ -83,4 +83,4 @@ def _features(job: Job) -> Any:
 def _sums(connection: Any, job: Job, files: list[str]) -> tuple[int, ...]:
     row = f"{quoted(job.inputs['keys'])}, epoch_us(event_timestamp::TIMESTAMPTZ)"
     connection.execute("SET TimeZone = 'UTC'")
-    return tuple(int(number) for number in connection.execute(SUMS.format(row=row, files=files)).fetchone())
+    return tuple(int(number) for number in connection.execute(SUMS.format(row=row, files=files)).fetchall()[0])

@@ -23,11 +23,11 @@ def sums(connection: Any, relation: str, place: str) -> dict[str, int]:
         place: SQL of a row's number.
     """
     query = f"SELECT count(*), sum(hash({ROW})), sum(hash({place}, {ROW})) FROM {relation}"
-    rows, content, sequence = connection.execute(query).fetchone()
+    rows, content, sequence = connection.execute(query).fetchall()[0]
     return {"rows": int(rows), "content": int(content or 0), "sequence": int(sequence or 0)}
 
 
 def foreign_rows(connection: Any, relation: str, hashes: str) -> int:
     """How many rows of a relation are not among those whose hashes are in the Parquet file `hashes`."""
     query = f"SELECT count(*) FROM (SELECT hash({ROW}) AS h FROM {relation}) ANTI JOIN '{hashes}' USING (h)"
-    return int(connection.execute(query).fetchone()[0])
+    return int(connection.execute(query).fetchall()[0][0])

@@ -7,19 +7,16 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import yaml
-
 from benchmarks.chores.item_features import BEGIN, HOURS
 from benchmarks.contest import Answer, Contestant, Sizes, Work
 from benchmarks.job import Facts, Job
-from benchmarks.process import CHECKOUT
 from benchmarks.works.items_data import FILE, TWINSERVE, Part, feast_repo, features_file
 from benchmarks.workshop import Workshop
 from twinserve.embedded.redis import leased_redis
-from twinserve.errors import StepMissing
 from twinserve.settings import load_settings
 
-FEATURE_STORE = CHECKOUT / "data_pipeline" / "feature_repo" / "feature_store.yaml"
+OUR_ENGINE: Part = {"type": "twinserve.features.batch_engine.RedisBatchEngine"}
+LOCAL: Part = {"type": "local"}
 DISK_BYTES_A_KEY = 2_000  # 24 rows of features, and Redis' append-only file
 
 
@@ -36,22 +33,10 @@ def inputs(shop: Workshop, size: int) -> Iterator[dict[str, str]]:
             "redis_url": url,
             "start": str(BEGIN - 1),
             "end": str(BEGIN + HOURS * 3600),
-            "twinserve_repo": repo("twinserve", TWINSERVE, our_engine(FEATURE_STORE)),
-            "local_repo": repo("local", FILE, {"type": "local"}),
-            "local_on_twinserve_repo": repo("local-on-twinserve", TWINSERVE, {"type": "local"}),
+            "twinserve_repo": repo("twinserve", TWINSERVE, OUR_ENGINE),
+            "local_repo": repo("local", FILE, LOCAL),
+            "local_on_twinserve_repo": repo("local-on-twinserve", TWINSERVE, LOCAL),
         }
-
-
-def our_engine(feature_store: Path) -> Part:
-    """The batch engine that the feature repo names.
-
-    Raises:
-        StepMissing: it names none, so that Feast's own would be measured as ours.
-    """
-    engine: Part | None = yaml.safe_load(feature_store.read_text(encoding="utf-8")).get("batch_engine")
-    if not engine:
-        raise StepMissing(f"{feature_store} names no batch_engine", fix="Name ours there")
-    return engine
 
 
 def check(shop: Workshop, job: Job, facts: Facts) -> Answer:

@@ -21,7 +21,19 @@ from twinserve_local.sessions import stop_recorded
 
 # all that any of our commands makes in a home; whatever else is there is somebody else's
 OWN = (
-    *("airflow", "bentoml", "cache", "demo", "deploy", "feast", "locks", "mlflow", "offline", "predictions"),
+    *(
+        "airflow",
+        "benchmarks",
+        "bentoml",
+        "cache",
+        "demo",
+        "deploy",
+        "feast",
+        "locks",
+        "mlflow",
+        "offline",
+        "predictions",
+    ),
     *("quarantine", "redis", "reports", "runs", "source", "watermarks"),
 )
 SERVERS = (("model-serving", "serve"), ("twinserve-local", "demo"))
