@@ -146,7 +146,7 @@ def test_either_class_can_be_the_positive_one(positive: int) -> None:
     np.testing.assert_array_equal(onnx(known), original(known))
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 100, 511, 513, 5_000])
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100, 127, 129, 5_000])
 def test_a_row_of_the_default_model_has_the_same_bits_in_every_batch(size: int) -> None:
     known = rows(20_000)
     estimator = fitted(build_estimator(ModelChoice(), classifies=True, seed=1), PROBABILITY, known)

@@ -14,7 +14,7 @@ from twinserve.row_order import Cut, row_order
 
 METADATA_KEY = "twinserve"
 CHUNK = 16_384  # rows of one call: beyond it nothing gets faster, below it sorting pays less
-SORTED_FROM = 512  # rows; fewer are scored before they are sorted
+SORTED_FROM = 128  # rows; fewer are scored before they are sorted
 Floats = NDArray[np.float64]
 
 
