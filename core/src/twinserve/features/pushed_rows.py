@@ -28,7 +28,8 @@ def push_rows(view: JoinedView, table: pa.Table) -> int:
     once wait for each other. A row that is there already is not added again, so a push may be repeated.
 
     Raises:
-        BadInput: columns are missing or unknown, a value does not fit its type, or a row has no key or time.
+        BadInput: columns are missing, or neither the view nor its data knows them; a value does not fit its type; a
+            row has no key or time.
         TransientError: the disk is full.
     """
     rows = _typed(view, table)
@@ -44,11 +45,12 @@ def push_rows(view: JoinedView, table: pa.Table) -> int:
 def _typed(view: JoinedView, table: pa.Table) -> pa.Table:
     kinds = {column: _stored_key(kind) for column, (_, kind) in view.keys.items()} | view.types
     kinds |= {name: INSTANT for name in (view.timestamp, view.created) if name}
-    if set(table.column_names) != set(kinds):
-        lost, strange = sorted(set(kinds) - set(table.column_names)), sorted(set(table.column_names) - set(kinds))
+    kinds |= {name: kind for name, kind in _stored_types(view.path).items() if name not in kinds}
+    lost, strange = sorted(set(kinds) - set(table.column_names)), sorted(set(table.column_names) - set(kinds))
+    if lost or strange:
         raise BadInput(
             f"rows pushed to {view.name} lack {', '.join(lost) or 'nothing'}, "
-            f"and the view does not know {', '.join(strange) or 'of more'}",
+            f"and its data has no {', '.join(strange) or 'other column'}",
             fix=f"Give {', '.join(kinds)}",
         )
     rows = pa.table({name: _column(view, table, name, kind) for name, kind in kinds.items()})
@@ -56,6 +58,16 @@ def _typed(view: JoinedView, table: pa.Table) -> pa.Table:
         if rows[name].null_count:
             raise BadInput(f"{rows[name].null_count} rows pushed to {view.name} have no {name}", fix="Give it")
     return rows
+
+
+def _stored_types(path: Path) -> dict[str, pa.DataType]:
+    """The columns of the newest file; a source may have more than the view asks for."""
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*.parquet") if not p.name.startswith("."))
+    if not files:
+        return {}
+    with named(files[-1]):
+        schema = pq.read_schema(files[-1])
+    return {field.name: field.type for field in schema}
 
 
 def _stored_key(kind: str) -> pa.DataType:

@@ -1,0 +1,307 @@
+"""The offline store when files are damaged, disks are full, or the process is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from feast import FeatureStore
+from feast_stores import OURS, open_feast
+from offline_rows import Asked, Row, at, definitions, entity_frame, write_rows
+
+from twinserve.errors import BadInput, StepMissing, TransientError
+from twinserve.features.asof import Join, JoinLimits
+from twinserve.features.duck import DuckLimits
+from twinserve.features.entity_source import entity_rows
+from twinserve.features.parquet_stream import write_batches
+from twinserve.features.payload import Payload, PayloadWriter
+from twinserve.features.point_in_time import JoinedView
+from twinserve.features.workspace import workspace
+from twinserve.progress import RowProgress
+
+DAYS = [Row(1, "x", 1, 24 * day, 0, 0, float(day), day) for day in range(10)]
+
+
+def ids(*asked: tuple[int, int]) -> pd.DataFrame:
+    return entity_frame([Asked(key, "x", 1, hour, 0) for key, hour in asked])
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FeatureStore:
+    write_rows(tmp_path, DAYS, parts=1)
+    return open_feast(tmp_path, OURS, definitions(tmp_path))
+
+
+def day_file(folder: Path, day: int) -> Path:
+    return folder / "rows" / f"day={at(24 * day).date()}" / "part-0.parquet"
+
+
+def ask(store: FeatureStore, day: int, view: str = "fresh") -> list[Any]:
+    result: list[Any] = store.get_historical_features(ids((1, 24 * day + 1)), [f"{view}:b"]).to_arrow()["b"].to_pylist()
+    return result
+
+
+def rewrite(file: Path, change: Any) -> None:
+    pq.write_table(change(pq.read_table(file, partitioning=None)), file)
+
+
+def test_a_truncated_file_does_harm_only_where_it_could_match(store: FeatureStore, tmp_path: Path) -> None:
+    file = day_file(tmp_path, 5)
+    file.write_bytes(file.read_bytes()[:200])
+    assert ask(store, 1) == [1]
+    assert ask(store, 9) == [9]
+    with pytest.raises(BadInput, match=r"day=2024-04-04/part-0\.parquet can't be read.*Restore or remove"):
+        ask(store, 5)
+
+
+def test_a_damaged_page_is_named_by_its_file(store: FeatureStore, tmp_path: Path) -> None:
+    file = day_file(tmp_path, 5)
+    content = bytearray(file.read_bytes())
+    content[4:120] = b"\xff" * 116  # the footer is whole
+    file.write_bytes(content)
+    with pytest.raises(BadInput, match=r"day=2024-04-04/part-0\.parquet"):
+        ask(store, 5)
+
+
+def test_a_missing_partition_is_a_day_without_rows(store: FeatureStore, tmp_path: Path) -> None:
+    day_file(tmp_path, 5).unlink()
+    assert ask(store, 5) == [None]
+    assert ask(store, 5, "forever") == [4]
+
+
+def test_a_file_without_a_key_or_time_is_refused(store: FeatureStore, tmp_path: Path) -> None:
+    for column in ("id", "ts", "made"):
+        rewrite(day_file(tmp_path, 5), lambda table, name=column: table.drop_columns([name]))
+        with pytest.raises(BadInput, match=rf"day=2024-04-04/part-0\.parquet has no column {column}"):
+            ask(store, 5)
+        write_rows(tmp_path, DAYS, parts=1)
+
+
+def test_a_feature_that_was_added_later_is_null_before(store: FeatureStore, tmp_path: Path) -> None:
+    for day in range(5):
+        rewrite(day_file(tmp_path, day), lambda table: table.drop_columns(["b"]))
+    assert [ask(store, day) for day in (4, 5)] == [[None], [5]]
+
+
+def test_a_renamed_column_is_told_from_one_added_later(store: FeatureStore, tmp_path: Path) -> None:
+    rewrite(
+        day_file(tmp_path, 5), lambda table: table.rename_columns([c.replace("b", "bee") for c in table.column_names])
+    )
+    with pytest.raises(BadInput, match=r"day=2024-04-04.* has no column b but bee.*renamed"):
+        ask(store, 5)
+
+
+def test_a_column_that_no_file_has_is_named(store: FeatureStore, tmp_path: Path) -> None:
+    for day in range(10):
+        rewrite(day_file(tmp_path, day), lambda table: table.drop_columns(["b"]))
+    with pytest.raises(BadInput, match="fresh: no file that is needed has a column b"):
+        ask(store, 5)
+
+
+def test_another_type_that_fits_is_taken_and_one_that_does_not_is_named(store: FeatureStore, tmp_path: Path) -> None:
+    rewrite(day_file(tmp_path, 5), lambda t: t.set_column(6, "b", t["b"].cast(pa.string())))
+    assert ask(store, 5) == [5]
+    rewrite(day_file(tmp_path, 5), lambda t: t.set_column(6, "b", pa.array(["five"])))
+    with pytest.raises(BadInput, match=r"part-0\.parquet: column b is not int64"):
+        ask(store, 5)
+
+
+def test_an_empty_folder_says_what_to_run(store: FeatureStore, tmp_path: Path) -> None:
+    for file in (tmp_path / "rows").rglob("*.parquet"):
+        file.unlink()
+    with pytest.raises(StepMissing, match="db_to_offline_store"):
+        ask(store, 5)
+
+
+def test_damaged_entity_rows_are_named(store: FeatureStore, tmp_path: Path) -> None:
+    asked = tmp_path / "asked.parquet"
+    ids((1, 5)).to_parquet(asked)
+    asked.write_bytes(asked.read_bytes()[:100])
+    with pytest.raises(BadInput, match=r"asked\.parquet can't be read"):
+        store.get_historical_features(str(asked), ["fresh:b"])
+    with pytest.raises(BadInput, match="there are no entity rows in"):
+        (tmp_path / "none").mkdir()
+        store.get_historical_features(str(tmp_path / "none"), ["fresh:b"])
+
+
+def test_entity_files_of_different_makes_are_refused(store: FeatureStore, tmp_path: Path) -> None:
+    (tmp_path / "asked").mkdir()
+    ids((1, 5)).to_parquet(tmp_path / "asked" / "1.parquet")
+    ids((1, 5)).assign(more=1).to_parquet(tmp_path / "asked" / "2.parquet")
+    with pytest.raises(BadInput, match=r"2\.parquet has other columns or types.*more int64"):
+        store.get_historical_features(str(tmp_path / "asked"), ["fresh:b"])
+
+
+# --- disks and processes ---------------------------------------------------------------------------------------------
+
+VIEW = JoinedView("v", Path("?"), {"id": ("id", "INT64")}, {"x": "x"}, {"x": pa.string()}, "ts", None, None)
+
+
+def big_join(folder: Path, temp: Path, rows: int = 60_000) -> Join:
+    """A join whose values take about `rows` kilobytes."""
+    text = pa.array([os.urandom(500).hex() for _ in range(200)])
+    table = pa.table(
+        {
+            "id": pa.array(range(rows), pa.int64()),
+            "ts": pa.array([at(0)] * rows, pa.timestamp("us", tz="UTC")),
+            "x": text.take(pa.array([i % 200 for i in range(rows)])),
+        }
+    )
+    pq.write_table(table, folder / "big.parquet")
+    asked = pd.DataFrame({"id": range(rows), "event_timestamp": [at(1)] * rows})
+    view = JoinedView(**{**VIEW.__dict__, "path": folder / "big.parquet"})
+    return Join(entity_rows(asked, DuckLimits()), [view], JoinLimits(temp, threads=1, piece=10_000))
+
+
+def test_a_full_disk_for_temporary_files_is_told(tmp_path: Path) -> None:
+    with (
+        pytest.raises(TransientError, match=rf"no space left in {tmp_path}.*temp_directory"),
+        workspace(tmp_path) as work,
+    ):
+        (work / "v0.arrow").symlink_to("/dev/full")
+        with PayloadWriter(pa.schema([("a", pa.int64())]), work / "v0.arrow", in_memory=1) as writer:
+            writer.add(pa.table({"a": range(100_000)}))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_for_the_result_is_told(tmp_path: Path) -> None:
+    target, batch = tmp_path / "out.parquet", pa.RecordBatch.from_pydict({"x": [os.urandom(100_000)]})
+
+    def batches() -> Generator[pa.RecordBatch]:
+        (draft,) = tmp_path.glob(".out.parquet.*")
+        draft.unlink()
+        draft.symlink_to("/dev/full")
+        yield from [batch] * 50
+
+    with (
+        RowProgress("test", None) as progress,
+        pytest.raises(TransientError, match=r"no space left to write .*out\.parq"),
+    ):
+        write_batches(batches(), target, progress)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_of_the_rows_ends_the_writing(tmp_path: Path) -> None:
+    def batches() -> Generator[pa.RecordBatch]:
+        yield pa.RecordBatch.from_pydict({"x": [1]})
+        raise BadInput("no more")
+
+    with RowProgress("test", None) as progress, pytest.raises(BadInput, match="no more"):
+        write_batches(batches(), tmp_path / "out.parquet", progress)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_values_too_large_for_memory_go_to_a_file(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("twinserve.features.payload.PIECE", 1 << 20)
+    join = big_join(tmp_path, tmp_path / "tmp", 20_000)
+    expected = pa.Table.from_batches(join.batches())
+    monkeypatch.setattr("twinserve.features.payload.PayloadWriter.__init__.__defaults__", (1,))
+    batches = join.batches()
+    first = next(batches)
+    (work,) = (tmp_path / "tmp").iterdir()
+    assert (work / "v0.arrow").stat().st_size > 10 << 20
+    assert pa.Table.from_batches([first, *batches]).equals(expected)
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_pieces_in_a_file_are_taken_like_those_in_memory(tmp_path: Path) -> None:
+    schema = pa.schema([("a", pa.int64()), ("b", pa.list_(pa.string()))])
+    payloads: list[Payload] = []
+    for limit in (1 << 30, 1):
+        with PayloadWriter(schema, tmp_path / f"{limit}.arrow", in_memory=limit) as writer:
+            for first in range(0, 50, 10):
+                numbers = list(range(first, first + 10))
+                writer.add(pa.table({"a": numbers, "b": [[str(n)] for n in numbers]}, schema))
+                writer._spill() if limit == 1 else None
+            payloads.append(writer.finish())
+    rows = np.array([49, -1, 0, 0, 31, 10, 9, -1])
+    one, other = (payload.take(rows) for payload in payloads)
+    assert [pa.chunked_array([c]).to_pylist() if isinstance(c, pa.Array) else c.to_pylist() for c in one] == [
+        c.to_pylist() for c in other
+    ]
+    assert other[0].to_pylist() == [49, None, 0, 0, 31, 10, 9, None]
+
+
+def test_a_workspace_of_the_dead_is_removed_and_one_of_the_living_kept(tmp_path: Path) -> None:
+    dead = tmp_path / "twinserve-join-dead"
+    dead.mkdir()
+    (dead / "lock").touch()
+    (dead / "v0.arrow").write_bytes(b"x")
+    with workspace(tmp_path) as first:
+        assert not dead.exists()
+        with workspace(tmp_path) as second:
+            assert first.exists()
+            assert first != second
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BadInput, match="temp_directory"), workspace(tmp_path / "file" / "tmp"):
+        pass
+
+
+SLOW_JOIN = """
+    import sys, time
+    from datetime import UTC, datetime
+    from pathlib import Path
+    import pandas as pd, pyarrow as pa
+    from twinserve.features.asof import Join, JoinLimits
+    from twinserve.features.duck import DuckLimits
+    from twinserve.features.entity_source import entity_rows
+    from twinserve.features.point_in_time import JoinedView
+    from twinserve.features.retrieval_job import AsofRetrievalJob
+
+    folder = Path(sys.argv[1])
+    asked = pd.DataFrame({"id": range(2000), "event_timestamp": [datetime(2024, 4, 1, tzinfo=UTC)] * 2000})
+    view = JoinedView("v", folder / "rows", {"id": ("id", "INT64")}, {"b": "b"}, {"b": pa.int64()}, "ts", None, None)
+    job = AsofRetrievalJob(Join(entity_rows(asked, DuckLimits()), [view], JoinLimits(folder / "tmp", piece=1)))
+    batches = job.to_arrow_batches()
+    def slowed():
+        for batch in batches:
+            time.sleep(float(sys.argv[2]))
+            yield batch
+    job.to_arrow_batches = lambda **options: slowed()
+    print("ready", flush=True)
+    print(job.write_parquet(folder / "out.parquet"), flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_join_that_is_ended_leaves_no_result_and_the_next_one_is_clean(tmp_path: Path, number: int) -> None:
+    write_rows(tmp_path, DAYS)
+    script = tmp_path / "join.py"
+    script.write_text(textwrap.dedent(SLOW_JOIN))
+    child = subprocess.Popen([sys.executable, script, tmp_path, "0.01"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_for(lambda: list(tmp_path.glob(".out.parquet.*.tmp")))
+    child.send_signal(number)
+    child.communicate(timeout=60)
+    assert child.returncode != 0
+    assert not (tmp_path / "out.parquet").exists()
+    if number == signal.SIGINT:
+        assert not list((tmp_path / "tmp").iterdir()), "Ctrl-C cleans up"
+        assert not list(tmp_path.glob(".out.parquet.*"))
+    again = subprocess.run([sys.executable, script, tmp_path, "0"], check=True, capture_output=True, text=True)
+    assert again.stdout.split() == ["ready", "2000"]
+    assert pq.read_metadata(tmp_path / "out.parquet").num_rows == 2000
+    assert not list(tmp_path.glob(".out.parquet.*"))
+    assert not list((tmp_path / "tmp").iterdir()), "what a SIGKILL left is gone too"
+
+
+def wait_for(condition: Any, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.02)
