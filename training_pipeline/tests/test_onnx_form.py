@@ -31,6 +31,7 @@ from training_pipeline.onnx_form.choice import choose_form, judged, refuse_unfai
 from training_pipeline.onnx_form.conversion import Converted, convert
 from training_pipeline.onnx_form.faithfulness import compare
 from training_pipeline.onnx_form.hard_rows import hard_rows
+from training_pipeline.onnx_form.refusals import scored_or_refused
 from training_pipeline.onnx_form.trees import NotConvertible
 from training_pipeline.params import ModelChoice
 from twinserve.contract import Contract, FeatureColumn, JoinKey, Output, Score, Tolerance
@@ -298,3 +299,18 @@ def test_the_same_model_gives_the_same_file() -> None:
         converted = convert(estimator, contract(PROBABILITY))
         files.append(converted.content(converted.usage))
     assert files[0] == files[1]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.booleans(), max_size=40))
+def test_each_refused_row_is_found_and_no_other(bad: list[bool]) -> None:
+    def score(asked: np.ndarray) -> np.ndarray:
+        if (asked < 0).any():
+            raise ValueError("negative")
+        return asked[:, 0]
+
+    asked = np.where(bad, -1.0, np.arange(len(bad)) + 1.0)[:, None]
+    scores, refused = scored_or_refused(score, asked)
+
+    assert refused.tolist() == bad
+    np.testing.assert_array_equal(scores, np.where(bad, np.nan, asked[:, 0]))

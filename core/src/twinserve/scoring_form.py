@@ -32,6 +32,7 @@ def serving_form(name: str, folder: Path, contract: Contract, original: Score, w
         except (OnnxUnusable, ContractMismatch) as error:
             logger.warning("%s is served by the original, which is slower: its ONNX form fails: %s", name, error)
         else:
+            logger.info("%s scores by its ONNX form", name)
             return "onnx", score
     contract.check_golden(original)
     return "original", original

@@ -13,7 +13,7 @@ from twinserve.contract import Score
 from twinserve.missing import Matrix
 
 LEVELS = (np.inf, float(np.finfo(np.float64).max), 1e300, float(np.finfo(np.float32).max), 1e30)
-BLOCK = 256
+BLOCK = 16_384
 
 
 def takes(score: Score, rows: Matrix) -> bool:
@@ -58,20 +58,20 @@ def largest_taken(score: Score, row: NDArray[np.float64]) -> tuple[float | None,
 def scored_or_refused(score: Score, rows: Matrix) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Scores, NaN where refused, and which rows were; each (rows,).
 
-    Rows are given in blocks; those of a block that is refused, one by one.
+    A block with a refused row is refused as a whole, so it is halved until the row is found.
     """
     scores, refused = np.full(len(rows), np.nan), np.zeros(len(rows), bool)
+    blocks = [slice(first, min(first + BLOCK, len(rows))) for first in range(0, len(rows), BLOCK)]
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        for first in range(0, len(rows), BLOCK):
-            block = slice(first, first + BLOCK)
+        while blocks:
+            block = blocks.pop()
             try:
                 scores[block] = score(rows[block])
             except (ValueError, OverflowError):
-                for row in range(first, min(first + BLOCK, len(rows))):
-                    refused[row] = not takes(score, rows[[row]])
-                kept = first + np.flatnonzero(~refused[block])
-                scores[kept] = score(rows[kept]) if kept.size else 0.0
+                middle = (block.start + block.stop) // 2
+                refused[block] = middle == block.start
+                blocks += [slice(block.start, middle), slice(middle, block.stop)] if middle > block.start else []
     return scores, refused
 
 
