@@ -78,7 +78,7 @@ def fitted(estimator: Any, output: Output, features: np.ndarray) -> Any:
 
 
 def forms(estimator: Any, agreed: Contract) -> tuple[Converted, Score, Score]:
-    converted = convert(estimator, agreed)
+    converted = convert(estimator, agreed, rows(300, gaps=False))
     return converted, estimator_score(estimator, agreed), load_onnx_score(converted.content(converted.usage))
 
 
@@ -192,6 +192,9 @@ def test_what_stands_before_trees_goes_along() -> None:
     converted, original, onnx = forms(estimator, contract(PROBABILITY))
 
     assert {node.op_type for node in converted.model.graph.node} >= {"TreeEnsemble", "Div"}
+    cuts = {cut.feature: cut.edges for cut in converted.usage.order}
+    assert all(0 <= edge <= 1 for edge in cuts[0]), "in the units of the rows, not of the scaler"
+    assert max(cuts[1]) > 10
     np.testing.assert_array_equal(onnx(known), original(known))
 
 
@@ -225,7 +228,7 @@ def test_more_than_two_classes_have_no_form() -> None:
     known = rows()
     estimator = HistGradientBoostingClassifier(max_iter=2).fit(known, np.arange(len(known)) % 3)
     with pytest.raises(NotConvertible, match="3 classes"):
-        convert(estimator, contract(PROBABILITY))
+        convert(estimator, contract(PROBABILITY), known)
 
 
 @pytest.mark.parametrize("attribute", ["leaf_weights", "nodes_splits", "nodes_missing_value_tracks_true"])
@@ -296,7 +299,7 @@ def test_the_same_model_gives_the_same_file() -> None:
     files = []
     for _ in range(2):
         estimator = fitted(build_estimator(ModelChoice(), classifies=True, seed=1), PROBABILITY, known)
-        converted = convert(estimator, contract(PROBABILITY))
+        converted = convert(estimator, contract(PROBABILITY), known)
         files.append(converted.content(converted.usage))
     assert files[0] == files[1]
 

@@ -53,7 +53,7 @@ def choose_form(estimator: Any, original: Score, contract: Contract, known: Matr
 
 
 def _choose(estimator: Any, original: Score, contract: Contract, known: Matrix, seed: int) -> Chosen:
-    converted = convert(estimator, contract)
+    converted = convert(estimator, contract, known)
     content = converted.content(_usage(converted, original, contract))
     score = load_onnx_score(content)
     rows, largest = refuse_unfaithful(original, score, contract, known, hard_rows(known, converted.thresholds, seed))

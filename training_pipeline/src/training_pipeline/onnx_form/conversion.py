@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from training_pipeline.onnx_form.tree_graph import INPUT, choose_cuts, thresholds, tree_model
 from training_pipeline.onnx_form.trees import Ensemble, NotConvertible, read_ensemble
 from twinserve.contract import Contract
+from twinserve.missing import Matrix
 from twinserve.onnx_scorer import METADATA_KEY, Usage
 
 logger = logging.getLogger(__name__)
+SAMPLE = 10_000  # rows that tell how a transformer maps values
 GENERAL_OPSETS = {"": 18, "ai.onnx.ml": 3}  # the newest that skl2onnx writes in double
 
 
@@ -40,11 +42,14 @@ class Converted:
         return bytes(model.SerializeToString(deterministic=True))
 
 
-def convert(estimator: Any, contract: Contract) -> Converted:
+def convert(estimator: Any, contract: Contract, known: Matrix) -> Converted:
     """The estimator's ONNX form, in double throughout.
 
     Trees by our own builder, since skl2onnx writes theirs in float32 and histogram boosting not at all; anything else,
     and what stands before trees in a pipeline, by skl2onnx.
+
+    Args:
+        known: (rows, features) that the estimator scores.
 
     Raises:
         NotConvertible: says why there is none.
@@ -56,11 +61,28 @@ def convert(estimator: Any, contract: Contract) -> Converted:
     if ensemble is None:
         model = _general(estimator, columns, "probabilities" if positive is not None else "variable")
         return Converted(model, Usage(column=positive or 0), {})
-    if before is None:
-        splits = thresholds(ensemble)
-        return Converted(tree_model(ensemble, columns), Usage(link=_link(ensemble), order=choose_cuts(splits)), splits)
-    model = _joined(_general(before, columns, "variable"), tree_model(ensemble, last.n_features_in_))
-    return Converted(model, Usage(link=_link(ensemble)), {})
+    model, splits = tree_model(ensemble, last.n_features_in_), thresholds(ensemble)
+    if before is not None:
+        model = _joined(_general(before, columns, "variable"), model)
+        splits = _seen_before(splits, known[:SAMPLE], before)
+    return Converted(model, Usage(link=_link(ensemble), order=choose_cuts(splits)), splits)
+
+
+def _seen_before(splits: dict[int, NDArray[np.float64]], known: Matrix, before: Any) -> dict[int, NDArray[np.float64]]:
+    """Where trees behind a transformer split, in about the values that it is given.
+
+    Each threshold becomes the known value of the same rank; right for a transformer that keeps columns and their
+    order, as a scaler does. For another it is of no use, and of no harm: rows are sorted by it, not scored.
+    """
+    behind = before.transform(known)
+    if not isinstance(behind, np.ndarray) or behind.shape != known.shape:
+        return {}
+    found = {}
+    for column, at in splits.items():
+        new, old = (np.sort(values[np.isfinite(values)]) for values in (behind[:, column], known[:, column]))
+        if len(new) == len(old) > 0:
+            found[column] = np.interp(at, new, old)
+    return found
 
 
 def _link(ensemble: Ensemble) -> Literal["identity", "logit", "logit_complement", "log"]:
