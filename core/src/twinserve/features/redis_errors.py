@@ -7,6 +7,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, OutOfMemory
 from twinserve.errors import BadInput, TransientError, TwinserveError
 
 _SAID = (
+    ("LOSTTRACK", TransientError, "Redis was flushed meanwhile, or another run writes the same view", "Try again"),
     ("OOM ", TransientError, "Redis is full", "Raise its maxmemory, or remove what nobody needs"),
     (
         "READONLY",

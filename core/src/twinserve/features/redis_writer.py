@@ -3,7 +3,9 @@
 A script runs alone in Redis, so that no other writer comes between the question which row is newer and the answer.
 A row is written when Redis holds none of its key, an older one, or another one of the same event time (a correction).
 With the rows a chunk notes how many of them are done, so that whoever resumes after a kill skips what is in this
-very Redis and nothing else. Layout: `twinserve.features.redis_layout`.
+very Redis and nothing else. A chunk is refused where the note is not that of the chunk before it: after one that failed
+none of those already on their way is written, nor is the rest into a Redis that was flushed. Layout:
+`twinserve.features.redis_layout`.
 
 The next chunks are encoded and sent while Redis works on those before; a chunk keeps Redis from others for about two
 milliseconds.
@@ -31,12 +33,17 @@ ROWS = 500
 BYTES = 4 << 20
 AHEAD = 8  # chunks that Redis has not answered yet
 NOTE_SECONDS = 7 * 86_400
+HEAD = 6  # arguments of the script before the fields
 
-# KEYS: where progress is noted, then the hashes. ARGV: the note, its expiry, the field of the event time, the hashes'
-# expiry, the number of features, their fields; then for each row its event time and values.
+# KEYS: where progress is noted, then the hashes. ARGV: the note to find (or nothing), the note to leave, its expiry,
+# the field of the event time, the hashes' expiry, the number of features, their fields; then for each row its event
+# time and values.
 SCRIPT = b"""
-local stamp, expiry, width = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
-local STEP = 1000
+if ARGV[1] ~= '' and redis.call('GET', KEYS[1]) ~= ARGV[1] then
+  return redis.error_reply('LOSTTRACK of the rows before')
+end
+local stamp, expiry, width = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+local STEP, HEAD = 1000, 6
 
 local function moment(text)
   local seconds, nanos, at = 0, 0, 1
@@ -63,7 +70,7 @@ end
 local function same(key, at)
   for first = 1, width, STEP do
     local last = math.min(first + STEP - 1, width)
-    local held = redis.call('HMGET', key, unpack(ARGV, 5 + first, 5 + last))
+    local held = redis.call('HMGET', key, unpack(ARGV, HEAD + first, HEAD + last))
     for i = first, last do
       if held[i - first + 1] ~= ARGV[at + i] then return false end
     end
@@ -74,7 +81,7 @@ end
 local function write(key, at)
   local row = {key, stamp, ARGV[at]}
   for i = 1, width do
-    row[#row + 1] = ARGV[5 + i]
+    row[#row + 1] = ARGV[HEAD + i]
     row[#row + 1] = ARGV[at + i]
     if #row > 2 * STEP then
       redis.call('HSET', unpack(row))
@@ -85,7 +92,7 @@ local function write(key, at)
   if expiry > 0 then redis.call('EXPIRE', key, expiry) end
 end
 
-local written, at = 0, 6 + width
+local written, at = 0, HEAD + width + 1
 for i = 2, #KEYS do
   local held = redis.call('HGET', KEYS[i], stamp)
   if not held or (held == ARGV[at] and not same(KEYS[i], at)) or (held ~= ARGV[at] and not newer(held, ARGV[at])) then
@@ -94,7 +101,7 @@ for i = 2, #KEYS do
   end
   at = at + 1 + width
 end
-redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
 return written
 """
 
@@ -207,11 +214,12 @@ def _commands(
     for batch in batches:
         keys, rows = _framed([hash_names(view, batch)]), _framed(_row_values(view, batch))
         for first, last in _chunks(sizes(keys) + sizes(rows), 2 + len(fields)):
-            count, done = last - first, done + last - first
-            words = 3 + 1 + count + 5 + len(fields) + count * (1 + len(fields))
-            head = b"*%d\r\n" % words + _words(b"EVAL", SCRIPT, b"%d" % (count + 1), note.key.encode())
-            noted = _words(note.text(done), b"%d" % NOTE_SECONDS) + constant
-            yield [head, _bytes(keys, first, last), noted, _bytes(rows, first, last)], count
+            count, before = last - first, note.text(done) if done else b""
+            done += count
+            words = [b"EVAL", SCRIPT, b"%d" % (count + 1), note.key.encode()]
+            head = b"*%d\r\n" % (len(words) + count + HEAD + len(fields) + count * (1 + len(fields))) + _words(*words)
+            notes = _words(before, note.text(done), b"%d" % NOTE_SECONDS)
+            yield [head, _bytes(keys, first, last), notes + constant, _bytes(rows, first, last)], count
 
 
 def hash_names(view: OnlineView, batch: pa.RecordBatch) -> pa.Array:
