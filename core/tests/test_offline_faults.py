@@ -31,6 +31,7 @@ from twinserve.features.point_in_time import JoinedView
 from twinserve.features.workspace import workspace
 from twinserve.progress import RowProgress
 
+pytestmark = pytest.mark.integration
 DAYS = [Row(1, "x", 1, 24 * day, 0, 0, float(day), day) for day in range(10)]
 
 

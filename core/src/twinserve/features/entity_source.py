@@ -21,6 +21,7 @@ from twinserve.features.duck import DuckLimits, duck
 from twinserve.features.feast_arrow import cast_column
 from twinserve.features.feature_rows import named
 from twinserve.features.source_files import Span
+from twinserve.parquet_batches import parquet_batches
 from twinserve.times import INSTANT
 
 DEFAULT_TIMESTAMP = "event_timestamp"
@@ -124,7 +125,7 @@ class ParquetRows(EntityRows):
     def batches(self) -> Iterator[pa.RecordBatch]:
         for file in self._files:
             with named(file), pq.ParquetFile(file) as parquet:
-                yield from parquet.iter_batches(_READ_ROWS)
+                yield from parquet_batches(parquet, _READ_ROWS)
 
     def _times(self) -> Iterable[pa.Array | pa.ChunkedArray]:
         for file in self._files:
@@ -132,7 +133,7 @@ class ParquetRows(EntityRows):
                 if (known := _statistics(parquet, self.timestamp)) is not None:
                     yield known
                 else:
-                    yield from (batch[0] for batch in parquet.iter_batches(columns=[self.timestamp]))
+                    yield from (batch[0] for batch in parquet_batches(parquet, _READ_ROWS, [self.timestamp]))
 
 
 class QueryRows(EntityRows):

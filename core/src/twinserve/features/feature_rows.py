@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from twinserve.errors import BadInput, TransientError
 from twinserve.features.feast_arrow import cast_column
+from twinserve.parquet_batches import parquet_batches
 
 READ_ROWS = 131_072
 
@@ -94,7 +95,7 @@ class FeatureFiles:
             with named(file), pq.ParquetFile(file) as parquet:
                 if _state(file) != self._states[file]:
                     raise TransientError(f"{file} was replaced while it was read", fix="Run the command again")
-                for batch in parquet.iter_batches(READ_ROWS, columns=list(names)):
+                for batch in parquet_batches(parquet, READ_ROWS, list(names)):
                     yield file, self._typed(file, batch)
 
     def _typed(self, file: Path, batch: pa.RecordBatch) -> pa.Table:
