@@ -83,7 +83,7 @@ class Workshop:
             shutil.rmtree(folder, ignore_errors=True)
 
     def contest(self, module: str, job: Job, more: Mapping[str, str]) -> Run:
-        """Run a contestant; its temporary files, and its home if it needs one, lie in the job's folder and are counted."""
+        """Run a contestant; its temporary files, and its home, if any, lie in the job's folder and are counted."""
         temporary = job.folder / "tmp"
         temporary.mkdir()
         own = {"TMPDIR": str(temporary), f"{PREFIX}HOME": str(job.folder / "home")}
