@@ -105,7 +105,7 @@ def materialize(
     with leased_redis(settings) as redis_url:
         apply_definitions(settings, redis_url)
         results = run(settings, redis_url, lookback)
-    written = sum(result.written for result in results)
+    written = sum(result.written + result.resumed for result in results)  # of a killed run too: it told nobody
     report({"views": {result.view: asdict(result) for result in results}, "updated": {"keys": written}})
 
 
