@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twinserve.errors import BadInput
+from twinserve.features.store import feast_variables
 from twinserve.settings import child_environment, load_settings, safe_name
 
 
@@ -31,6 +32,12 @@ def test_servers_replace_them(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TWINSERVE_REDIS_URL", "")
     assert load_settings().redis_url is None
+
+
+def test_what_feasts_own_command_line_needs_is_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in feast_variables(load_settings(), "redis://127.0.0.1:6379/0"):
+        monkeypatch.setenv(name, "sqlite:///feast.db")
+    assert load_settings().feast_registry == "sqlite:///feast.db"
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ ELSEWHERE = {
     "TASK_RUNTIME", "TASK_RETRY_SECONDS", "TASK_IMAGES", "TASK_RELEASES", "TASK_VOLUME", "TASK_NETWORK", "TASK_MEMORY",
     "TASK_CPUS", "ALERTMANAGER_URL", "VENV",
 }  # fmt: skip
+FOR_FEAST = {"FEAST_REDIS"}  # set for Feast's own command line: see twinserve.features.store.feast_variables
 
 
 class Settings(BaseSettings):
@@ -100,7 +101,7 @@ def load_settings(**overrides: Any) -> Settings:
     Raises:
         BadInput: an unknown `TWINSERVE_…` variable, or a value out of range; names the variable, never a secret.
     """
-    known = {name.upper() for name in Settings.model_fields} | ELSEWHERE
+    known = {name.upper() for name in Settings.model_fields} | ELSEWHERE | FOR_FEAST
     unknown = sorted(n for n in os.environ if n.startswith(PREFIX) and n.removeprefix(PREFIX) not in known)
     if unknown:
         raise BadInput(f"unknown setting {', '.join(unknown)}", fix="Compare with .env.example")
