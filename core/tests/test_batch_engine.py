@@ -326,6 +326,9 @@ def test_rows_without_a_key_or_a_time_are_nobodys(world: World) -> None:
     kinds = {"shop_id": pa.int64(), "amount": pa.float64(), "label": pa.string()}
     world.store().apply([SHOP, sales(world.source(table(rows, kinds)))])
     assert len(world.by(world.store())) == 1
+    world.source(table([rows[0], {**rows[0], "shop_id": 1}], kinds))
+    with pytest.raises(ValueError, match="not supported"):
+        world.by(world.store("local"))
 
 
 def test_of_one_event_time_the_last_created_wins(world: World) -> None:
@@ -337,6 +340,20 @@ def test_of_one_event_time_the_last_created_wins(world: World) -> None:
     world.store().apply([SHOP, sales(world.source(table(rows, kinds)))])
     world.by(world.store())
     assert amounts(world.store())[0] == 3.0
+
+
+def test_a_correction_of_the_same_event_time_is_written_which_feast_skips(world: World) -> None:
+    row = {"shop_id": 1, "amount": 1.0, "event_timestamp": START, "created": START}
+    corrected = {**row, "amount": 5.0, "created": START + timedelta(hours=1)}
+    kinds = {"shop_id": pa.int64(), "amount": pa.float64(), "label": pa.string()}
+    found = []
+    for engine in (None, "local"):
+        world.store().apply([SHOP, sales(world.source(table([row], kinds)))])
+        world.by(world.store(engine))
+        world.source(table([row, corrected], kinds))
+        world.store(engine).materialize(START, END)
+        found.append(amounts(world.store())[0])
+    assert found == [5.0, 1.0]
 
 
 def doubled(rows: pd.DataFrame) -> pd.DataFrame:

@@ -87,7 +87,10 @@ def test_what_is_no_scalar_goes_through_feast(kind: str) -> None:
 def test_long_numbers_keep_every_digit_beside_a_null() -> None:
     column = pa.array([2**63 - 1, None, -(2**63)], pa.int64())
     first, null, last = (decode_value(raw) for raw in encoded_values(column, "INT64").to_pylist())
-    assert (first, null, last) == (2**63 - 1, None, -(2**63)), "Feast itself takes them through a float"
+    assert (first, null, last) == (2**63 - 1, None, -(2**63))
+    odd = pa.array([2**53 + 1, None], pa.int64())
+    assert decode_value(encoded_values(odd, "INT64")[0].as_py()) == 2**53 + 1
+    assert decode_value(by_feast(odd, "INT64")[0]) == 2**53, "Feast itself takes them through a float"
 
 
 def test_empty_bytes_are_a_value_whatever_is_beside_them() -> None:
