@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,7 @@ import typer
 
 from benchmarks.contest import Work
 from benchmarks.machine import describe_machine
-from benchmarks.measurement import Measurement, Results
+from benchmarks.measurement import Results
 from benchmarks.race import RUNS, race, wrong
 from benchmarks.works.catalogue import catalogue, chosen
 from benchmarks.workshop import Workshop
@@ -44,8 +45,8 @@ def run(
     shop = workshop(settings)
     command = _command(only, quick=quick, large=large)
     with one_at_a_time(settings.home / "locks" / "benchmarks"), shop.at_work():
-        results = measure(shop, works, sizes, 1 if quick else runs, command)
-    file = _kept(shop, results, works)
+        results, file = measure(shop, works, sizes, 1 if quick else runs, command)
+    _draw(file, results, works)
     _show(works, results)
     published = _publish(results, works) if publish else []
     report({"results": str(file), "measurements": len(results.measurements), "published": published})
@@ -63,15 +64,18 @@ def publish(results: Annotated[Path, typer.Argument(help="a JSON file of an earl
 
 def measure(
     shop: Workshop, works: tuple[Work, ...], sizes: dict[str, tuple[int, ...]], runs: int, command: str
-) -> Results:
-    """Every work at every size."""
+) -> tuple[Results, Path]:
+    """Every work at every size, and the file that has all of it that is finished, whatever becomes of the rest."""
     begin = datetime.now(UTC).isoformat(timespec="seconds")
-    measurements: list[Measurement] = []
+    file = shop.results / f"{begin.replace(':', '').replace('+0000', 'Z')}.json"
+    results = Results(command, describe_machine(), begin, ())
     for number, work in enumerate(works, 1):
         for size in sizes[work.name]:
             logger.info("%d of %d: %s, %s %s", number, len(works), work.title, f"{size:,}", work.unit)
-            measurements += race(shop, work, size, runs, logger.info)
-    return Results(command, describe_machine(), begin, tuple(measurements))
+            found = race(shop, work, size, runs, logger.info)
+            results = replace(results, measurements=(*results.measurements, *found))
+            results.write(file)
+    return results, file
 
 
 def workshop(settings: Settings) -> Workshop:
@@ -88,15 +92,11 @@ def _command(only: str, *, quick: bool, large: bool) -> str:
     return " ".join(word for word in words if word)
 
 
-def _kept(shop: Workshop, results: Results, works: tuple[Work, ...]) -> Path:
+def _draw(file: Path, results: Results, works: tuple[Work, ...]) -> None:
     from benchmarks.plot import draw
 
-    name = results.date.replace(":", "").replace("+0000", "Z")
-    file = shop.results / f"{name}.json"
-    results.write(file)
     for work in works:
-        draw(work, list(results.measurements), shop.results / f"{name}-{work.name}.png")
-    return file
+        draw(work, list(results.measurements), file.with_name(f"{file.stem}-{work.name}.png"))
 
 
 def _publish(results: Results, works: tuple[Work, ...]) -> list[str]:

@@ -43,12 +43,16 @@ def _panel(
     axes: Axes, work: Work, there: list[Measurement], styles: dict[str, dict[str, object]], label: str,
     value: Callable[[Measurement], float],
 ) -> None:  # fmt: skip
+    from matplotlib.ticker import LogLocator
+
     for name, style in styles.items():
         points = sorted((each.size, value(each)) for each in there if each.contestant == name)
         axes.plot([size for size, _ in points], [cost for _, cost in points], label=name, **style)  # type: ignore[arg-type]
     axes.set(xscale="log", yscale="log", xlabel=work.unit, ylabel=label)
     sizes = sorted({each.size for each in there})
     axes.set_xticks(sizes, [_short(size) for size in sizes])
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:,g}")
     axes.minorticks_off()
     axes.grid(visible=True, alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

@@ -13,7 +13,7 @@ ABSENT = "-"
 MEGA = 1_000_000
 UNITS = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
 HEADINGS = (
-    "size", "against", "ours", "theirs", "times faster", "our memory", "their memory", "memory", "our answer",
+    "size", "against", "ours", "theirs", "times faster", "our memory", "their memory", "ours of theirs", "our answer",
     "their answer",
 )  # fmt: skip
 
