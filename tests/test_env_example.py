@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 READ_BY_THE_PLUGIN = {
     "TASK_RUNTIME": "local",
     "TASK_RETRY_SECONDS": "30",
+    "TASK_PARTS_AT_ONCE": "2",
     "TASK_IMAGES": "local/twinserve",
     "TASK_RELEASES": "/opt/airflow/dags",
     "TASK_VOLUME": "twinserve_data",

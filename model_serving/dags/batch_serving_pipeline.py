@@ -12,7 +12,9 @@ becomes the day that the run is for: the day of the backfill, else the last day 
 without an `event_timestamp` get the features of the run's moment: the end of the day of a backfill, else the moment at
 which the run began, or the one given as parameter.
 
-**Output:** the last task's XCom names it. The same run key again writes the same bytes to the same place.
+**Output:** a folder of Parquet files; the XCom of each instance of the last task names it under `output`. A large input
+is scored by several instances of that task, one for each `TWINSERVE_BATCH_SHARD_ROWS` rows, and the folder appears when
+the last of them is done. The same run key again writes the same bytes to the same place.
 
 **Backfill:** `airflow backfill create --dag-id batch_serving_pipeline --from-date 2026-01-05 --to-date 2026-01-07`
 scores each of these days; the run key is the day, as `2026-01-05`. A day that was scored stays as it is.
@@ -25,9 +27,9 @@ from datetime import timedelta
 from airflow.sdk import DAG, Param
 
 from backfill_dates import updates_or_backfill
-from failure_notice import run_timed_out
+from failure_notice import run_succeeded, run_timed_out
 from feature_assets import OFFLINE_FEATURES
-from pipeline_task import pipeline_task
+from pipeline_task import pipeline_task, pipeline_task_per_part
 
 # a run that was started by an asset or by hand has no data interval
 DATE = (
@@ -53,6 +55,7 @@ with DAG(
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=8),
     on_failure_callback=run_timed_out,
+    on_success_callback=run_succeeded,
     # the runs of a backfill are not bound by max_active_runs
     default_args={"owner": "model_serving", "max_active_tis_per_dag": 1},
     tags=["serving", "batch"],
@@ -86,9 +89,17 @@ with DAG(
         "feature_store_init_task", ["model-serving", "batch", "feature-store-init"], RUN_KEY, timeout=TIMEOUT
     )
     data_extraction = pipeline_task(
-        "data_extraction_task", ["model-serving", "batch", "data-extraction"], RUN_KEY | INPUT, timeout=TIMEOUT
+        "data_extraction_task",
+        ["model-serving", "batch", "data-extraction"],
+        RUN_KEY | INPUT,
+        timeout=TIMEOUT,
+        parts="shards",
     )
-    batch_prediction = pipeline_task(
-        "batch_prediction_task", ["model-serving", "batch", "batch-prediction"], RUN_KEY, timeout=TIMEOUT
+    batch_prediction = pipeline_task_per_part(
+        "batch_prediction_task",
+        ["model-serving", "batch", "batch-prediction"],
+        RUN_KEY,
+        of=data_extraction,
+        timeout=TIMEOUT,
     )
     feature_store_init >> data_extraction >> batch_prediction

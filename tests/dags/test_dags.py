@@ -66,6 +66,16 @@ def test_tasks_run_one_after_the_other(dags: dict[str, DAG], dag_id: str) -> Non
     assert follows == {name: set(names[i + 1 : i + 2]) for i, name in enumerate(names)}
 
 
+def test_what_is_mapped_is_well_only_when_the_run_is(dags: dict[str, DAG]) -> None:
+    mapped = {dag_id: [task for task in dag.tasks if task.is_mapped] for dag_id, dag in dags.items()}
+    assert {dag_id: [task.task_id for task in tasks] for dag_id, tasks in mapped.items() if tasks} == {
+        "batch_serving_pipeline": ["batch_prediction_task"]
+    }
+    for dag_id, tasks in mapped.items():
+        assert not any(task.on_success_callback for task in tasks)
+        assert bool(dags[dag_id].on_success_callback) == bool(tasks)
+
+
 @pytest.mark.parametrize("dag_id", TASKS)
 def test_a_dag_explains_itself(dags: dict[str, DAG], dag_id: str) -> None:
     dag = dags[dag_id]
@@ -117,7 +127,9 @@ def test_what_can_be_backfilled_has_one_interval_a_date(dags: dict[str, DAG], da
     found = [info.data_interval for info in dag.iter_dagrun_infos_between(dates[0], dates[2])]
     assert [(interval.start, interval.end) for interval in found if interval] == list(pairwise(dates))
     # max_active_runs does not bind the runs of a backfill
-    assert {task.max_active_tis_per_dag for task in dag.tasks} == {1}
+    assert {task.max_active_tis_per_dag for task in dag.tasks if not task.is_mapped} == {1}
+    # parts of one batch are scored at once
+    assert {task.max_active_tis_per_dag for task in dag.tasks if task.is_mapped} <= {2}
 
 
 def test_the_clock_starts_no_batch(dags: dict[str, DAG]) -> None:
@@ -179,8 +191,12 @@ def test_a_dag_file_imports_airflow_and_plug_ins_only(file: Path) -> None:
 
 
 def test_every_pipeline_command_has_its_run_key(dags: dict[str, DAG]) -> None:
-    tasks = [task for dag in dags.values() for task in dag.tasks if isinstance(task, LocalCommand)]
-    assert all(task.on_failure_callback and task.on_success_callback for task in tasks)
-    without = {task.task_id for task in tasks if "run_id" not in task.options.get("--run-key", "")}
-    assert len(tasks) == sum(map(len, TASKS.values()))
+    single = [task for dag in dags.values() for task in dag.tasks if isinstance(task, LocalCommand)]
+    mapped = [task for dag in dags.values() for task in dag.tasks if task.is_mapped]
+    assert all(task.on_failure_callback for task in [*single, *mapped])
+    assert all(task.on_success_callback for task in single)
+    options = {task.task_id: task.options for task in single}
+    options |= {task.task_id: task.partial_kwargs["options"] for task in mapped}
+    without = {name for name, given in options.items() if "run_id" not in given.get("--run-key", "")}
+    assert len(single) + len(mapped) == sum(map(len, TASKS.values()))
     assert without == {"materialize_task"}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alert_receiver import AlertReceiver, alert_receiver
@@ -23,7 +24,7 @@ DAGS = ("db_to_offline_store", *WAITING)
 COMMAND = """#!/bin/sh
 printf '%s\\n' "$(basename $0) $*" >> {calls}
 case "$*" in *{broken}*) echo 'BadInput: no column id' >&2; exit 65;; esac
-printf '{{"updated": {{"rows": %d}}, "run_key": "%s"}}\\n' "$(cat {rows})" "${{DAG_RUN:-}}"
+printf '{{"updated": {{"rows": %d}}, "run_key": "%s", "shards": %d}}\\n' "$(cat {rows})" "${{DAG_RUN:-}}" "$(cat {shards})"
 """
 
 
@@ -38,6 +39,10 @@ class World:
     def finds(self, rows: int) -> None:
         """Commands say that they changed so many rows."""
         (self.folder / "rows").write_text(str(rows))
+
+    def extracts(self, shards: int) -> None:
+        """Commands say that they have found so many shards."""
+        (self.folder / "shards").write_text(str(shards))
 
     def breaks(self, word: str) -> None:
         """Commands with this word among their arguments fail for good."""
@@ -60,7 +65,8 @@ def write_commands(folder: Path, broken: str) -> None:
     for name in ("data-pipeline", "training-pipeline", "model-serving"):
         file = folder / "venv" / "bin" / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(COMMAND.format(calls=folder / "calls", rows=folder / "rows", broken=broken))
+        places = {name: folder / name for name in ("calls", "rows", "shards")}
+        file.write_text(COMMAND.format(broken=broken, **places))
         file.chmod(0o755)
 
 
@@ -79,6 +85,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture
 def world(started: World) -> Iterator[World]:
     started.finds(0)
+    started.extracts(1)
     yield started
     for dag_id in DAGS:
         started.airflow.pause(dag_id, paused=True)
@@ -154,7 +161,7 @@ def test_ingest_again_and_score_by_date(world: World) -> None:
             f"data-pipeline explore-and-validate --run-key=backfill-{day}",
             f"model-serving batch feature-store-init {scored}",
             f"model-serving batch data-extraction {scored} --input=/requests/{day}.csv --as-of={before}",
-            f"model-serving batch batch-prediction {scored}",
+            f"model-serving batch batch-prediction {scored} --shard=0",
         ]
     assert sorted(world.calls()) == sorted(expected)
     until("the backfills' end", lambda: not any(map(world.airflow.backfills, dag_ids)))
@@ -173,6 +180,46 @@ def test_by_hand_the_day_is_the_last_one_that_was_over(world: World) -> None:
         f"model-serving batch data-extraction --run-key=daily-{day} --input=/requests/{day}.csv"
         " --as-of=2026-01-31T12:00:00Z"
     )
+
+
+def test_a_large_input_is_scored_by_a_task_for_each_shard(world: World) -> None:
+    dag_id = "batch_serving_pipeline"
+    world.extracts(3)
+    world.airflow.pause(dag_id, paused=False)
+    assert world.airflow.trigger(dag_id, run_key="large") == "success"
+    scored = [call for call in world.calls() if "batch-prediction" in call]
+    assert sorted(scored) == [
+        f"model-serving batch batch-prediction --run-key=large --shard={shard}" for shard in range(3)
+    ]
+    run_id = max(world.airflow.runs(dag_id), key=lambda run: run["run_after"])["dag_run_id"]
+    tasks = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+    found = world.airflow.call("GET", tasks)["task_instances"]
+    assert sorted(t["map_index"] for t in found if t["task_id"] == "batch_prediction_task") == [0, 1, 2]
+    entry = world.airflow.call("GET", f"{tasks}/data_extraction_task/xcomEntries/result", params={"deserialize": True})
+    assert entry["value"]["shards"] == 3
+    last = f"{tasks}/batch_prediction_task/xcomEntries/return_value"
+    assert world.airflow.call("GET", last, params={"map_index": 2, "deserialize": True})["value"]["shards"] == 3
+
+
+def test_one_shard_that_fails_is_an_alert_until_a_whole_run_is_well(world: World) -> None:
+    world.extracts(3)
+    world.airflow.pause("batch_serving_pipeline", paused=False)
+    world.receiver.posted.clear()
+    world.breaks("shard=1")
+    assert world.airflow.trigger("batch_serving_pipeline") == "failed"
+
+    def alerts(*, resolved: bool) -> list[dict[str, Any]]:
+        ours = [a for a in world.receiver.alerts if a["labels"]["task_id"] == "batch_prediction_task"]
+        return [a for a in ours if (a["endsAt"] == a["startsAt"]) == resolved]
+
+    (failed,) = alerts(resolved=False)
+    # the shards that were well have not resolved it: what a run tells, it tells by the DAG processor, some time later
+    assert not [a for a in alerts(resolved=True) if a["startsAt"] > failed["startsAt"]]
+    world.breaks("nothing")
+    world.extracts(1)
+    assert world.airflow.trigger("batch_serving_pipeline") == "success"
+    until("it is resolved", lambda: [a for a in alerts(resolved=True) if a["startsAt"] > failed["startsAt"]])
+    assert {str(a["labels"]) for a in alerts(resolved=True)} == {str(failed["labels"])}
 
 
 def test_a_variable_of_airflow_names_the_input_of_runs_that_nobody_gives_one(world: World) -> None:

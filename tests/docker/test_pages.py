@@ -57,7 +57,7 @@ def test_a_batch_is_triggered_with_a_parameter_and_turns_green(
         run_id = api.last_run("batch_serving_pipeline")
         assert api.await_run("batch_serving_pipeline", run_id, lambda _: None) == "success"
         api.pause("batch_serving_pipeline")
-        scored = api.result("batch_serving_pipeline", run_id, "batch_prediction_task")
+        scored = api.result("batch_serving_pipeline", run_id, "batch_prediction_task", part=0)
     page.goto(f"{stack.airflow}/dags/batch_serving_pipeline/runs/{run_id}")
     expect(page.get_by_text("Success").first).to_be_visible(timeout=RUN_SECONDS * 1000)
     page.screenshot(path=pictures / "airflow-green.png")

@@ -49,7 +49,7 @@ def run_dag(api: AirflowApi, dag_id: str, run_id: str, conf: dict[str, Any]) -> 
         state = api.await_run(dag_id, run_id, lambda _: None)
     failed = [task for task in api.tasks(dag_id, run_id) if task.state == "failed"]
     assert state == "success", [(task, api.log_tail(dag_id, run_id, task, 30)) for task in failed]
-    return {task.task_id: api.result(dag_id, run_id, task.task_id) for task in api.tasks(dag_id, run_id)}
+    return api.results(dag_id, run_id)
 
 
 def digests(folder: Path) -> dict[str, str]:

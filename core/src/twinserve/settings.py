@@ -20,7 +20,7 @@ LONGEST_KEY = 200  # with a digest behind, under the 255 bytes that most file sy
 # read by the Airflow plug-in, not by the pipelines
 ELSEWHERE = {
     "TASK_RUNTIME", "TASK_RETRY_SECONDS", "TASK_IMAGES", "TASK_RELEASES", "TASK_VOLUME", "TASK_NETWORK", "TASK_MEMORY",
-    "TASK_CPUS", "ALERTMANAGER_URL", "VENV",
+    "TASK_CPUS", "TASK_PARTS_AT_ONCE", "ALERTMANAGER_URL", "VENV",
 }  # fmt: skip
 FOR_FEAST = {"FEAST_REDIS"}  # set for Feast's own command line: see twinserve.features.store.feast_variables
 

@@ -18,6 +18,7 @@ from command_outcome import outcome
 from container_settings import ContainerSettings, container_environment
 from docker.types import LogConfig, Mount
 from docker_problems import engine_problems
+from result_parts import handed_on
 from task_container import RUN_LABEL, TASK_LABEL, UNTIL_LABEL, TaskContainer
 
 if TYPE_CHECKING:
@@ -40,25 +41,37 @@ class DockerCommand(DockerOperator):
     Args:
         command: console script and subcommands.
         options: option names and (templated) values; an empty value drops the option.
+        part: further options, those of one part where the task is mapped.
+        parts: the field of the result that counts the parts over which the next task is mapped.
     """
 
     template_fields = ("options",)
     template_fields_renderers = {"options": "json"}  # noqa: RUF012 - declared so by Airflow
     template_ext = ()  # else a value that ends in .sh or .env would be taken for a file with a template
 
-    def __init__(self, *, command: Sequence[str], options: Mapping[str, str], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        command: Sequence[str],
+        options: Mapping[str, str],
+        part: Mapping[str, str] | None = None,
+        parts: str = "",
+        **kwargs: Any,
+    ) -> None:
         # the image is known when the task runs: whatever was deployed last
         super().__init__(image="", command=list(command), mount_tmp_dir=False, auto_remove="force", **kwargs)
         self.words = list(command)
         self.options = dict(options)
+        self.part = dict(part or {})
+        self.parts = parts
         self._container: TaskContainer | None = None
         self._killed = False
 
-    def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override] # it gives lines, we a result
+    def execute(self, context: Context) -> Any:
         """Run the command.
 
         Returns:
-            The JSON object that the command printed last.
+            The JSON object that the command printed last, or its parts: see `handed_on`.
 
         Raises:
             AirflowFailException: trying again won't help: bad input, wrong usage, a bug, no such image, not allowed.
@@ -66,7 +79,7 @@ class DockerCommand(DockerOperator):
         """
         settings = ContainerSettings.of(os.environ)
         image = settings.image(self.words[0])
-        words = [*self.words, *given(self.options)]
+        words = [*self.words, *given(self.options | self.part)]
         self.log.info("Running %s in %s", without_passwords(shlex.join(words)), image)
         instance = context["ti"]
         self._container = TaskContainer(self._connect, container_name(instance, settings.volume), self._tell)
@@ -83,7 +96,7 @@ class DockerCommand(DockerOperator):
                 code = self._container.run(arguments, limits(settings))
             finally:
                 self._container.stop()
-        return self._outcome(code, self._container, settings)
+        return handed_on(self._outcome(code, self._container, settings), self.parts, context)
 
     def _outcome(self, code: int, container: TaskContainer, settings: ContainerSettings) -> dict[str, Any]:
         name = " ".join(self.words)

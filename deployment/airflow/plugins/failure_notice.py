@@ -63,6 +63,17 @@ def task_succeeded(context: Context) -> None:
     _post(alert(_place(context), now, now, {}))
 
 
+def run_succeeded(context: Context) -> None:
+    """For `on_success_callback` of a DAG with mapped tasks: only when all instances are well is the task.
+
+    One instance that succeeds says nothing of the one before it that failed.
+    """
+    now = datetime.now(UTC)
+    for task in context["dag"].tasks:
+        if task.is_mapped:
+            _post(alert({"dag_id": context["dag"].dag_id, "task_id": task.task_id}, now, now, {}))
+
+
 def alert(place: Mapping[str, str], starts: datetime, ends: datetime, annotations: Mapping[str, str]) -> dict[str, Any]:
     """One alert in the form of Alertmanager's API, version 2; one that has ended is resolved."""
     return {

@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from command_line import given, without_passwords
 from command_outcome import outcome
 from command_process import CommandProcess
+from result_parts import handed_on
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -26,29 +27,41 @@ class LocalCommand(BaseOperator):
     Args:
         command: console script and subcommands.
         options: option names and (templated) values; an empty value drops the option.
+        part: further options, those of one part where the task is mapped.
+        parts: the field of the result that counts the parts over which the next task is mapped.
     """
 
     template_fields = ("options",)
     template_fields_renderers = {"options": "json"}  # noqa: RUF012 - declared so by Airflow
 
-    def __init__(self, *, command: Sequence[str], options: Mapping[str, str], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        command: Sequence[str],
+        options: Mapping[str, str],
+        part: Mapping[str, str] | None = None,
+        parts: str = "",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.command = list(command)
         self.options = dict(options)
+        self.part = dict(part or {})
+        self.parts = parts
         self._process: CommandProcess | None = None
         self._killed = False
 
-    def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - Airflow's signature
+    def execute(self, context: Context) -> Any:
         """Run the command.
 
         Returns:
-            The JSON object that the command printed last.
+            The JSON object that the command printed last, or its parts: see `handed_on`.
 
         Raises:
             AirflowFailException: trying again won't help: bad input, wrong usage, a bug, no such command.
             AirflowException: it may.
         """
-        words = [str(console_script(self.command[0])), *self.command[1:], *given(self.options)]
+        words = [str(console_script(self.command[0])), *self.command[1:], *given(self.options | self.part)]
         self.log.info("Running %s", without_passwords(shlex.join(words)))
         self._process = CommandProcess(words, command_environment(os.environ), self.log.info)
         if self._killed:  # before there was a process to be told
@@ -58,7 +71,8 @@ class LocalCommand(BaseOperator):
         except BaseException:
             self.on_kill()
             raise
-        return outcome(" ".join(self.command), code, self._process.last_output, self._process.last_error)
+        result = outcome(" ".join(self.command), code, self._process.last_output, self._process.last_error)
+        return handed_on(result, self.parts, context)
 
     def on_kill(self) -> None:
         """Stop the command and everything that it started; one that has not begun is stopped as soon as it does."""

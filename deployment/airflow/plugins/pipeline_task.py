@@ -10,15 +10,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, BaseOperator
 
 from failure_notice import task_failed, task_succeeded
 from feature_assets import Announcement
 
+if TYPE_CHECKING:
+    from airflow.sdk.definitions.mappedoperator import MappedOperator
+
 RUNTIME_SETTING = "TWINSERVE_TASK_RUNTIME"
 RETRY_SETTING = "TWINSERVE_TASK_RETRY_SECONDS"
+PARTS_SETTING = "TWINSERVE_TASK_PARTS_AT_ONCE"
 
 
 # each is imported when it is asked for: a laptop has no use for the Docker client
@@ -46,6 +50,7 @@ def pipeline_task(
     retries: int = 2,
     retry_delay: timedelta | None = None,
     updates: Asset | None = None,
+    parts: str = "",
 ) -> BaseOperator:
     """A task that runs one command of one pipeline's console script.
 
@@ -60,6 +65,7 @@ def pipeline_task(
             each further one.
         updates: the asset that the command updates; who waits for it is started if the result's `updated` counts
             anything.
+        parts: the field of the result that counts the parts for `pipeline_task_per_part`.
 
     Raises:
         ValueError: `TWINSERVE_TASK_RUNTIME` names a runtime that does not exist, or `TWINSERVE_TASK_RETRY_SECONDS` is
@@ -69,14 +75,50 @@ def pipeline_task(
         task_id=task_id,
         command=command,
         options=options or {},
-        execution_timeout=timeout,
-        retries=retries,
-        retry_delay=_retry_delay() if retry_delay is None else retry_delay,
-        retry_exponential_backoff=True,
-        on_failure_callback=task_failed,
+        parts=parts,
         on_success_callback=task_succeeded,
+        **_attempts(timeout, retries, retry_delay),
         **_announcing(updates),
     )
+
+
+def pipeline_task_per_part(
+    task_id: str,
+    command: Sequence[str],
+    options: Mapping[str, str] | None = None,
+    *,
+    of: BaseOperator,
+    timeout: timedelta = timedelta(hours=1),
+    retries: int = 2,
+    retry_delay: timedelta | None = None,
+) -> MappedOperator:
+    """One instance of a task for each part that `of` has found, several at once; arguments as for `pipeline_task`.
+
+    How many at once says `TWINSERVE_TASK_PARTS_AT_ONCE`, or else 2. A DAG with such a task needs `run_succeeded` of
+    `failure_notice` as its `on_success_callback`.
+
+    Args:
+        of: a `pipeline_task` with `parts`; of its field `shards` the instances get `--shard=0`, `--shard=1`, …
+    """
+    partial = _runtime().partial(
+        task_id=task_id,
+        command=command,
+        options=options or {},
+        max_active_tis_per_dag=_whole_number(PARTS_SETTING, "2", "tasks"),
+        **_attempts(timeout, retries, retry_delay),
+    )
+    return partial.expand(part=of.output)
+
+
+def _attempts(timeout: timedelta, retries: int, retry_delay: timedelta | None) -> dict[str, Any]:
+    pause = timedelta(seconds=_whole_number(RETRY_SETTING, "30", "seconds"))
+    return {
+        "execution_timeout": timeout,
+        "retries": retries,
+        "retry_delay": pause if retry_delay is None else retry_delay,
+        "retry_exponential_backoff": True,
+        "on_failure_callback": task_failed,
+    }
 
 
 def _announcing(asset: Asset | None) -> dict[str, Any]:
@@ -93,8 +135,8 @@ def _runtime() -> type[BaseOperator]:
     return RUNTIMES[name]()
 
 
-def _retry_delay() -> timedelta:
-    text = os.environ.get(RETRY_SETTING) or "30"
+def _whole_number(setting: str, default: str, unit: str) -> int:
+    text = os.environ.get(setting) or default
     if not text.isdecimal():
-        raise ValueError(f"{RETRY_SETTING}={text!r} is not a whole number of seconds")
-    return timedelta(seconds=int(text))
+        raise ValueError(f"{setting}={text!r} is not a whole number of {unit}")
+    return int(text)

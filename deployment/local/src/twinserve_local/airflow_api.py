@@ -17,16 +17,22 @@ from twinserve_local.airflow_server import Airflow
 FINISHED = {"success", "failed"}
 PARSE_SECONDS = 60.0
 PAUSE_SECONDS = 0.3
+MOST_TASKS = 100
 
 
 @dataclass(frozen=True)
 class TaskState:
-    """One task of a run: its state (None before it is scheduled), the try it is at, its seconds once it has run."""
+    """One task of a run: its state (None before it is scheduled), the try it is at, its seconds once it has run.
+
+    Attributes:
+        part: which instance of a task that is mapped over parts; -1: it is not.
+    """
 
     task_id: str
     state: str | None
     attempt: int
     seconds: float | None
+    part: int = -1
 
 
 class AirflowApi:
@@ -109,20 +115,36 @@ class AirflowApi:
             time.sleep(PAUSE_SECONDS)
 
     def tasks(self, dag_id: str, run_id: str) -> list[TaskState]:
-        """The tasks of a run, in no particular order."""
-        found = self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
-        return [TaskState(t["task_id"], t["state"], max(t["try_number"], 1), t["duration"]) for t in found]
+        """The tasks of a run, in no particular order but that of the parts of one task."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+        found = self._call("GET", path, params={"limit": MOST_TASKS})["task_instances"]
+        found.sort(key=lambda task: task["map_index"])
+        return [
+            TaskState(t["task_id"], t["state"], max(t["try_number"], 1), t["duration"], t["map_index"]) for t in found
+        ]
 
-    def result(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
-        """What a task returned."""
-        entry = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
-        value = self._call("GET", entry)["value"]
+    def result(self, dag_id: str, run_id: str, task_id: str, part: int = -1) -> dict[str, Any]:
+        """What the command of a task said, or of one part of a task that is mapped."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries"
+        keys = {entry["key"] for entry in self._call("GET", path, params={"map_index": part})["xcom_entries"]}
+        # a task with parts returns these, and keeps its result beside them
+        entry = f"{path}/{'result' if 'result' in keys else 'return_value'}"
+        value = self._call("GET", entry, params={"map_index": part})["value"]
         return dict(json.loads(value) if isinstance(value, str) else value)
+
+    def results(self, dag_id: str, run_id: str) -> dict[str, dict[str, Any]]:
+        """What the tasks of a finished run said, by task id; of a task with several parts, the one that published."""
+        found: dict[str, dict[str, Any]] = {}
+        for task in self.tasks(dag_id, run_id):
+            said = self.result(dag_id, run_id, task.task_id, task.part)
+            if task.task_id not in found or said.get("published"):
+                found[task.task_id] = said
+        return found
 
     def log_tail(self, dag_id: str, run_id: str, task: TaskState, lines: int) -> list[str]:
         """The last lines of the log of a task's last try."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task.task_id}/logs/{task.attempt}"
-        content = self._call("GET", path, params={"full_content": True})["content"]
+        content = self._call("GET", path, params={"full_content": True, "map_index": task.part})["content"]
         events = (e["event"] if isinstance(e, dict) else str(e) for e in content)
         said = (line for event in events for line in event.splitlines() if line and not line.startswith("::"))
         return list(said)[-lines:]

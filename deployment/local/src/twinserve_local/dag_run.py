@@ -36,7 +36,7 @@ def run_dag(api: AirflowApi, dag_id: str, check: Callable[[], None], tell: Calla
         state = api.await_run(dag_id, run_id, _Watch(check, tell))
     if state != "success":
         raise _failure(api, dag_id, run_id, tell)
-    return {task.task_id: api.result(dag_id, run_id, task.task_id) for task in api.tasks(dag_id, run_id)}
+    return api.results(dag_id, run_id)
 
 
 class _Watch:
@@ -44,12 +44,12 @@ class _Watch:
 
     def __init__(self, check: Callable[[], None], tell: Callable[[str], None]) -> None:
         self._check, self._tell = check, tell
-        self._told: set[tuple[str, str | None, int]] = set()
+        self._told: set[tuple[str, int, str | None, int]] = set()
 
     def __call__(self, tasks: list[TaskState]) -> None:
         self._check()
         for task in tasks:
-            key = (task.task_id, task.state, task.attempt)
+            key = (task.task_id, task.part, task.state, task.attempt)
             if task.state in {"success", "failed", "up_for_retry"} and key not in self._told:
                 self._told.add(key)
                 self._tell(f"  {task.task_id:28} {task.state:8} {task.seconds or 0:6.1f} s")
