@@ -21,15 +21,15 @@ _LOCK = "lock"
 def workspace(parent: Path) -> Iterator[Path]:
     """A new folder below `parent`, removed at the end, together with those that a SIGKILL left there.
 
-    A folder that somebody still works in is known by the lock on the file in it.
+    So is `parent`, if it was made for this. A folder that somebody still works in is known by the lock on the file
+    in it.
 
     Raises:
         BadInput: `parent` can't be written to.
         TransientError: its disk is full.
     """
-    folder = parent / f"{_PREFIX}{secrets.token_hex(6)}"
+    folder, ours = parent / f"{_PREFIX}{secrets.token_hex(6)}", not parent.exists()
     try:
-        parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(parent)
         handle = _locked_folder(folder)
     except OSError as error:
@@ -41,12 +41,15 @@ def workspace(parent: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(handle)
+        if ours:
+            with suppress(OSError):  # somebody else works in it
+                parent.rmdir()
 
 
 def _locked_folder(folder: Path) -> int:
     """Make it under another name first: without its lock it would be taken for abandoned."""
     draft = folder.with_name(f".{folder.name}")
-    draft.mkdir(mode=0o700)
+    draft.mkdir(mode=0o700, parents=True)
     handle = os.open(draft / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     fcntl.flock(handle, fcntl.LOCK_EX)
     draft.rename(folder)
