@@ -96,7 +96,7 @@ lint: setup ## Style (ruff), types (mypy), and who may import whom (import-linte
 
 .PHONY: bench
 bench: .uv/bench.stamp ## What the work costs, beside named baselines; ONLY="join", QUICK=1, LARGE=1, PUBLISH=1
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m benchmarks run --only "$(ONLY)" \
+	@$(BIN)/python -m benchmarks run --only "$(ONLY)" \
 		$(if $(QUICK),--quick) $(if $(LARGE),--large) $(if $(PUBLISH),--publish)
 
 .PHONY: format

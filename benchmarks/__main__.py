@@ -83,7 +83,9 @@ def workshop(settings: Settings) -> Workshop:
     folder = settings.home / "benchmarks"
     outer = child_environment(settings)
     own = {name: value for name, value in outer.items() if not name.startswith(PREFIX)}
-    own.pop("PYTHONDONTWRITEBYTECODE", None)  # a contestant's second start is like that of an installed program
+    # a contestant's second start is like that of an installed program, and the checkout stays as it is
+    own.pop("PYTHONDONTWRITEBYTECODE", None)
+    own["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
     return Workshop(folder, {**own, f"{PREFIX}HOME": str(folder / "scratch" / "home")})
 
 

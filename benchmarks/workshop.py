@@ -3,6 +3,7 @@
 <home>/benchmarks/data/       inputs, made once from a seed
 <home>/benchmarks/worlds/     a trained champion, made once for each state of the code
 <home>/benchmarks/scratch/    what runs use; empty when nothing runs
+<home>/benchmarks/bytecode/   Python's, of whatever was imported
 <home>/benchmarks/results/    what was measured: JSON, plots
 """
 
