@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG, AssetAlias
+from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.serialization.serialized_objects import DagSerialization
 from local_command import LocalCommand
 
@@ -192,7 +193,7 @@ def test_a_dag_file_imports_airflow_and_plug_ins_only(file: Path) -> None:
 
 def test_every_pipeline_command_has_its_run_key(dags: dict[str, DAG]) -> None:
     single = [task for dag in dags.values() for task in dag.tasks if isinstance(task, LocalCommand)]
-    mapped = [task for dag in dags.values() for task in dag.tasks if task.is_mapped]
+    mapped = [task for dag in dags.values() for task in dag.tasks if isinstance(task, MappedOperator)]
     assert all(task.on_failure_callback for task in [*single, *mapped])
     assert all(task.on_success_callback for task in single)
     options = {task.task_id: task.options for task in single}

@@ -24,7 +24,7 @@ DAGS = ("db_to_offline_store", *WAITING)
 COMMAND = """#!/bin/sh
 printf '%s\\n' "$(basename $0) $*" >> {calls}
 case "$*" in *{broken}*) echo 'BadInput: no column id' >&2; exit 65;; esac
-printf '{{"updated": {{"rows": %d}}, "run_key": "%s", "shards": %d}}\\n' "$(cat {rows})" "${{DAG_RUN:-}}" "$(cat {shards})"
+printf '{{"updated": {{"rows": %d}}, "shards": %d}}\\n' "$(cat {rows})" "$(cat {shards})"
 """
 
 
