@@ -6,10 +6,13 @@ hash by hash, byte by byte.
 
 from __future__ import annotations
 
+import _thread
 import os
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -280,6 +283,47 @@ def test_the_bar_that_feast_makes_counts_every_row(world: World, capfd: pytest.C
     world.store().apply([SHOP, sales(world.source(random_rows(500, 100)))])
     held = world.by(world.store())
     assert f"{len(held)}/{len(held)}" in capfd.readouterr().err
+
+
+def test_the_same_request_goes_on_where_ctrl_c_ended_it(world: World, capfd: pytest.CaptureFixture[str]) -> None:
+    world.store().apply([SHOP, sales(world.source(random_rows(60_000, 50_000)))])
+    expected = world.by(world.store())
+    world.redis.flushall()
+    threading.Thread(target=interrupt_main_after, args=(world.redis, 5_000)).start()
+    with pytest.raises(KeyboardInterrupt):
+        world.store().materialize(START, END)
+    (staged,) = world.staging.rglob("*.parquet")
+    time.sleep(0.3)  # Redis still reads what was on its way
+    done = int(world.redis.get("twinserve:materializing:market:sales").split()[1])
+    capfd.readouterr()
+    world.store().materialize(START, END)
+    left = len(expected) - done
+    assert f"{left}/{left}" in capfd.readouterr().err
+    assert world.contents() == expected
+    assert not staged.exists()
+
+
+def interrupt_main_after(client: Any, rows: int) -> None:
+    while int((client.get("twinserve:materializing:market:sales") or b"x 0").split()[1]) < rows:
+        time.sleep(0.0005)
+    _thread.interrupt_main()
+
+
+def test_rows_staged_for_another_interval_are_dropped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.store().apply([SHOP, sales(world.source(random_rows(900, 200)))])
+    end = END - timedelta(days=3)
+    expected = world.by(world.store("local"), START, end)
+    world.redis.flushall()
+    with monkeypatch.context() as patch:
+        patch.setattr("twinserve.features.online_write.write_rows", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            world.store().materialize(START, END)
+    world.store().materialize(START, end)
+    assert world.contents() == expected
+
+
+def interrupted(*_: Any) -> int:
+    raise KeyboardInterrupt
 
 
 def test_field_mapping_versions_and_expiry_are_feasts(world: World) -> None:

@@ -173,6 +173,7 @@ def test_ctrl_c_loses_nothing(settings: Settings, world: str) -> None:
         run(settings, world)
         ended.set()
         time.sleep(5)
+    time.sleep(0.3)  # Redis still reads what was on its way
     result = run(settings, world)
     assert 0 < result.resumed < KEYS
     assert contents(world) == expected

@@ -45,19 +45,21 @@ end
 local stamp, expiry, width = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local STEP, HEAD = 1000, 6
 
+-- a protobuf Timestamp; Lua's numbers keep 53 bits, so the seconds before 1970 are put together from two parts
 local function moment(text)
   local seconds, nanos, at = 0, 0, 1
   while at <= #text do
-    local tag, number, scale, byte = text:byte(at), 0, 1, 128
+    local tag, low, high, scale, byte = text:byte(at), 0, 0, 1, 128
     while byte >= 128 do
       at = at + 1
       byte = text:byte(at)
-      number, scale = number + byte % 128 * scale, scale * 128
+      if scale < 2 ^ 49 then low = low + byte % 128 * scale else high = high + byte % 128 * (scale / 2 ^ 49) end
+      scale = scale * 128
     end
-    if tag == 8 then seconds = number else nanos = number end
+    if high >= 2 ^ 14 then high = high - 2 ^ 15 end
+    if tag == 8 then seconds = high * 2 ^ 49 + low else nanos = low end
     at = at + 1
   end
-  if seconds >= 2 ^ 63 then seconds = seconds - 2 ^ 64 end
   return seconds, nanos
 end
 
