@@ -151,6 +151,28 @@ def test_on_demand_views_are_applied_batch_by_batch(opened: Open, tmp_path: Path
     assert pq.read_schema(tmp_path / "out.parquet").field(prefix + "sum").type == pa.int64()
 
 
+def test_an_entity_column_may_bear_the_name_of_an_on_demand_feature_not_asked_for(opened: Open, tmp_path: Path) -> None:
+    fresh = next(v for v in definitions(tmp_path) if v.name == "fresh")
+    frame = ids((1, 5)).assign(sum="text")
+    job = opened(on_demand(fresh)).get_historical_features(frame, ["fresh:b", "doubled:twice"])
+    (batch,) = job.to_arrow_batches()
+    assert batch["sum"].to_pylist() == ["text"]
+    assert batch["twice"].to_pylist() == [4.0]
+
+
+def test_an_on_demand_value_that_does_not_fit_is_named(opened: Open, tmp_path: Path) -> None:
+    fresh = next(v for v in definitions(tmp_path) if v.name == "fresh")
+
+    @on_demand_feature_view(sources=[fresh], schema=[Field(name="half", dtype=ft.Int64)], mode="pandas")  # type: ignore[untyped-decorator]
+    def halved(frame: pd.DataFrame) -> pd.DataFrame:
+        # what Feast tries it with when it is applied is no 10
+        return pd.DataFrame({"half": frame["b"] / 4 if (frame["b"] == 10).any() else frame["b"] // 2})
+
+    job = opened(halved).get_historical_features(ids((1, 1)), ["fresh:b", "halved:half"])
+    with pytest.raises(BadInput, match="on-demand feature half is not int64"):
+        list(job.to_arrow_batches())
+
+
 def test_entity_rows_come_as_frame_file_folder_or_query(opened: Open, tmp_path: Path) -> None:
     store, frame = opened(piece_rows=2), ids((2, 5), (1, 5), (1, 3), (9, 1), (1, 5))
     (tmp_path / "asked").mkdir()

@@ -15,6 +15,7 @@ from feast.errors import SavedDatasetLocationAlreadyExists
 from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
 from feast.saved_dataset import SavedDatasetStorage
 
+from twinserve.errors import BadInput
 from twinserve.features.feast_arrow import cast_column, declared_type
 from twinserve.features.parquet_stream import write_batches
 from twinserve.features.source_files import source_path
@@ -61,7 +62,7 @@ class AsofRetrievalJob(RetrievalJob):  # type: ignore[misc]
         with closing(self._stream.batches(event_times=event_times)) as batches:  # type: ignore[type-var]
             for batch in batches:
                 done = self._transformed(batch) if self._on_demand else batch
-                schema = schema or self._settled(done.schema)
+                schema = schema or self._settled(done.schema, batch.schema.names)
                 yield _in_schema(done, schema)
 
     def write_parquet(self, target: Path, *, event_times: bool = False) -> int:
@@ -72,13 +73,14 @@ class AsofRetrievalJob(RetrievalJob):  # type: ignore[misc]
     def _transformed(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         return _one_batch(_OneBatch(batch, self).to_arrow())
 
-    def _settled(self, schema: pa.Schema) -> pa.Schema:
-        """A batch of nulls must not decide a column's type: what is declared does."""
+    def _settled(self, schema: pa.Schema, given: list[str]) -> pa.Schema:
+        """A batch of nulls must not decide the type of a column that was added: what is declared does."""
         declared = {
             name: declared_type(field.dtype)
             for view in self._on_demand
             for field in view.features
             for name in (field.name, f"{view.projection.name_to_use()}__{field.name}")
+            if name not in given
         }
         return pa.schema([f.with_type(declared.get(f.name) or f.type) for f in schema], metadata=schema.metadata)
 
@@ -162,5 +164,13 @@ def _one_batch(table: pa.Table) -> pa.RecordBatch:
 def _in_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     if batch.schema.equals(schema):
         return batch
-    columns = [cast_column(batch[field.name], field.type) for field in schema]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+    return pa.RecordBatch.from_arrays([_in_type(batch, field) for field in schema], schema=schema)
+
+
+def _in_type(batch: pa.RecordBatch, field: pa.Field) -> pa.Array:
+    try:
+        return cast_column(batch[field.name], field.type)
+    except ValueError as error:
+        raise BadInput(
+            f"on-demand feature {field.name} is not {field.type}: {error}", fix="Correct the view or its schema"
+        ) from error
