@@ -194,8 +194,8 @@ def test_a_dag_file_imports_airflow_and_plug_ins_only(file: Path) -> None:
 def test_every_pipeline_command_has_its_run_key(dags: dict[str, DAG]) -> None:
     single = [task for dag in dags.values() for task in dag.tasks if isinstance(task, LocalCommand)]
     mapped = [task for dag in dags.values() for task in dag.tasks if isinstance(task, MappedOperator)]
-    assert all(task.on_failure_callback for task in [*single, *mapped])
-    assert all(task.on_success_callback for task in single)
+    assert all(task.on_failure_callback and task.on_success_callback for task in single)
+    assert all(task.on_failure_callback for task in mapped)
     options = {task.task_id: task.options for task in single}
     options |= {task.task_id: task.partial_kwargs["options"] for task in mapped}
     without = {name for name, given in options.items() if "run_id" not in given.get("--run-key", "")}
