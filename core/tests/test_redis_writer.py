@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from twinserve.errors import TransientError
 from twinserve.features.online_view import OnlineView
+from twinserve.features.online_write import collect
+from twinserve.features.point_in_time import parquet_relation
 from twinserve.features.redis_layout import decode_event_time, decode_value, event_time_field, feature_field, redis_key
 from twinserve.features.redis_writer import Note, write_rows
 
@@ -116,3 +122,21 @@ def test_nothing_to_write_asks_nothing(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
         assert write(client, view_of({"x": "INT64"}), batch([], [], x=pa.array([], pa.int64()))) == 0
         assert client.dbsize() == 0
+
+
+def test_rows_too_wide_for_little_memory_are_collected_with_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = [f"f{number}" for number in range(60)]
+    columns = {"id": np.arange(20_000), "at": np.full(20_000, 0, "datetime64[us]")}
+    table = pa.table({**columns, **{name: np.random.default_rng(1).normal(size=20_000) for name in names}})
+    pq.write_table(table, tmp_path / "wide.parquet")
+    monkeypatch.setattr("twinserve.features.online_write.MEMORY", 8 << 20)
+    view, relation = view_of(dict.fromkeys(names, "DOUBLE")), parquet_relation([str(tmp_path / "wide.parquet")])
+    with pytest.raises(TransientError, match="out of memory"):
+        collect(tmp_path / "staged.parquet", "request", view, relation, "true", files={}, memory=8 << 20)
+    with caplog.at_level("INFO"):
+        staged = collect(tmp_path / "staged.parquet", "request", view, relation, "true", files={})
+    assert staged.rows == sum(batch.num_rows for batch in staged.batches(0)) == 20_000
+    assert "need more than 8 MB" in caplog.text
+    assert sum(batch.num_rows for batch in staged.batches(19_990)) == 10

@@ -28,7 +28,7 @@ from feast.infra.registry.base_registry import BaseRegistry
 from twinserve.features.day_files import signature
 from twinserve.features.feast_errors import feast_errors
 from twinserve.features.online_view import OnlineView, online_view
-from twinserve.features.online_write import MEMORY, Progress, collect, finished, staging_file, write_staged
+from twinserve.features.online_write import Progress, collect, finished, staging_file, write_staged
 from twinserve.features.point_in_time import parquet_relation, quoted
 from twinserve.features.source_files import Span, files_touching, parquet_files, source_path
 from twinserve.features.staged_rows import StagedRows, staged_rows
@@ -43,16 +43,17 @@ class RedisBatchEngineConfig(LocalComputeEngineConfig):  # type: ignore[misc]
     staging_path: str | None = None
     """Folder for rows on their way; what a killed run leaves there the next one finishes. A temporary one if unset."""
 
-    memory_mb: int = MEMORY >> 20
-    """Megabytes that DuckDB may take before it spills to the staging folder."""
+    memory_mb: int | None = None
+    """Megabytes that DuckDB may take before it spills to the staging folder; as few as will do if unset."""
 
 
 class RedisBatchEngine(LocalComputeEngine):  # type: ignore[misc]
     """Parquet to Redis in bulk; anything else as Feast does it."""
 
-    def __init__(self, staging_path: str | None = None, memory_mb: int = MEMORY >> 20, **feast: Any) -> None:
+    def __init__(self, staging_path: str | None = None, memory_mb: int | None = None, **feast: Any) -> None:
         super().__init__(**feast)
-        self._staging, self._memory = Path(staging_path) if staging_path else None, memory_mb << 20
+        self._staging = Path(staging_path) if staging_path else None
+        self._memory = memory_mb << 20 if memory_mb else None
 
     def _materialize_one(
         self, registry: BaseRegistry, task: MaterializationTask, **feast: Any

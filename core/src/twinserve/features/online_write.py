@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import time
@@ -11,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import duckdb
 import redis
 
-from twinserve.features.duck import DuckLimits
+from twinserve.errors import TransientError
+from twinserve.features.duck import DuckLimits, memory_share
 from twinserve.features.latest_rows import latest_sql
 from twinserve.features.online_view import OnlineView
 from twinserve.features.point_in_time import quoted
@@ -21,6 +24,7 @@ from twinserve.features.redis_writer import Note, write_rows
 from twinserve.features.staged_rows import StagedRows, stage_rows
 from twinserve.settings import safe_name
 
+logger = logging.getLogger(__name__)
 MEMORY = 256 << 20
 THREADS = 4
 
@@ -73,7 +77,7 @@ def collect(
     where: str,
     *,
     files: dict[str, str],
-    memory: int = MEMORY,
+    memory: int | None = None,
     later_sql: str | None = None,
 ) -> StagedRows:
     """Stage the latest row of each key. A row without a key is no row of anybody, and left out.
@@ -81,16 +85,25 @@ def collect(
     Args:
         relation: SQL of the stored rows.
         where: SQL condition on them.
+        memory: bytes that DuckDB may take; if None, `MEMORY`, or its usual share for rows too wide for that.
     """
     conditions = [f"({where})", *(f"{quoted(key)} IS NOT NULL" for key in view.stored_keys)]
     sql = latest_sql(
         relation, view.stored_keys, view.stored_features, view.timestamp, view.created, " AND ".join(conditions)
     )
+    try:
+        return stage_rows(path, request, sql, _limits(path, memory or MEMORY), files, later_sql)
+    except TransientError as error:
+        if memory or not isinstance(error.__cause__, duckdb.OutOfMemoryException):
+            raise
+    logger.info("the rows of %s need more than %s MB", view.name, MEMORY >> 20)
+    return stage_rows(path, request, sql, _limits(path, memory_share()), files, later_sql)
+
+
+def _limits(path: Path, memory: int) -> DuckLimits:
     spill = path.parent / f"{path.stem}.spill"
     shutil.rmtree(spill, ignore_errors=True)  # a killed run's
-    threads = min(THREADS, os.cpu_count() or 1)
-    limits = DuckLimits(memory=memory, spill=spill, threads=threads, ordered=False)
-    return stage_rows(path, request, sql, limits, files, later_sql)
+    return DuckLimits(memory=memory, spill=spill, threads=min(THREADS, os.cpu_count() or 1), ordered=False)
 
 
 def write_staged(client: redis.Redis, view: OnlineView, staged: StagedRows, bar: Bar) -> Written:
