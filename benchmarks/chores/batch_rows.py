@@ -7,14 +7,13 @@ from twinserve.atomic import atomic_file
 
 KEYS = "SELECT row_number() OVER (ORDER BY {keys}) - 1 AS number, {keys} FROM (SELECT DISTINCT {keys} FROM '{files}')"
 SQL = """
-    SELECT {keys},
-           make_timestamptz((first + (hash(i, {seed}, 6) % (last - first))::BIGINT) * 1000000) AS event_timestamp
-    FROM range({rows}) AS numbers(i), bounds
-    JOIN keys ON keys.number = (hash(i, {seed}, 7) % bounds.keys)::BIGINT
+    SELECT {keys}, make_timestamptz(({first} + (hash(i, {seed}, 6) % {seconds})::BIGINT) * 1000000) AS event_timestamp
+    FROM (SELECT i, (hash(i, {seed}, 7) % {count})::BIGINT AS number FROM range({rows}) AS numbers(i))
+    JOIN keys USING (number)
 """
 BOUNDS = """
-    SELECT (SELECT count(*) FROM keys) AS keys, epoch_us(min({time}::TIMESTAMPTZ)) // 1000000 + 1 AS first,
-           epoch_us(max({time}::TIMESTAMPTZ)) // 1000000 + 3600 AS last FROM '{files}'
+    SELECT (SELECT count(*) FROM keys), epoch_us(min({time}::TIMESTAMPTZ)) // 1000000 + 1,
+           epoch_us(max({time}::TIMESTAMPTZ)) // 1000000 + 3600 FROM '{files}'
 """
 
 
@@ -29,8 +28,9 @@ def ready(job: Job) -> Measured:
         with atomic_file(job.path("target")) as draft, duckdb.connect() as connection:
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute(f"CREATE TABLE keys AS {KEYS.format(**words)}")
-            connection.execute(f"CREATE TABLE bounds AS {BOUNDS.format(**words)}")
-            connection.execute(f"COPY ({SQL.format(rows=job.size, **words)}) TO '{draft}' (FORMAT parquet)")
+            count, first, last = connection.execute(BOUNDS.format(**words)).fetchall()[0]
+            words |= {"count": count, "first": first, "seconds": last - first, "rows": job.size}
+            connection.execute(f"COPY ({SQL.format(**words)}) TO '{draft}' (FORMAT parquet)")
         return {}
 
     return measured
