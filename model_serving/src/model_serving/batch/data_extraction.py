@@ -23,7 +23,7 @@ from twinserve.overlap import read_ahead
 from twinserve.progress import RowProgress
 from twinserve.settings import Settings
 
-AHEAD = 2  # batches of the join that may wait for the writer
+AHEAD = 1  # pieces of the join that may wait for the writer
 
 
 def data_extraction(
