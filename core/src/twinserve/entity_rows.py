@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from twinserve.arrow_types import ARROW_TYPES
 from twinserve.errors import BadInput
+from twinserve.parquet_batches import parquet_batches
 from twinserve.text_table import TextTable
 from twinserve.times import INSTANT, as_instants
 
@@ -194,7 +195,7 @@ def _opened_parquet(path: Path) -> tuple[Iterator[pa.RecordBatch], pa.Schema]:
 
     def batches() -> Iterator[pa.RecordBatch]:
         with _unreadable(path), file:
-            yield from file.iter_batches(BATCH_ROWS)
+            yield from parquet_batches(file, BATCH_ROWS)
 
     return batches(), schema
 

@@ -37,7 +37,7 @@ class JoinLimits:
     temp: Path
     memory: int | None = None
     threads: int | None = None
-    piece: int = 1_000_000
+    piece: int = 262_144
 
     def duck(self, spill: Path | None = None) -> DuckLimits:
         """The same, for a connection; the pairs of a join may come in any order."""

@@ -60,7 +60,7 @@ class AsofOfflineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
     memory_limit: ByteSize | None = None
     temp_directory: Path | None = None
     threads: int | None = Field(default=None, ge=1)
-    piece_rows: int = Field(default=1_000_000, ge=1)
+    piece_rows: int = Field(default=262_144, ge=1)
 
 
 class AsofOfflineStore(OfflineStore):  # type: ignore[misc]

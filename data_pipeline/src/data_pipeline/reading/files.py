@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from data_pipeline.reading.source import CHUNK_ROWS, Source, arrived
 from twinserve.errors import BadInput
+from twinserve.parquet_batches import parquet_batches
 from twinserve.text_table import TextTable
 
 TEXT_ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
@@ -57,7 +58,7 @@ class ParquetFile:
         self, columns: list[str], arrival: str, since: datetime | None, until: datetime | None = None
     ) -> Iterator[pa.Table]:
         """See `Source`."""
-        for batch in self._open().iter_batches(CHUNK_ROWS, columns=columns):
+        for batch in parquet_batches(self._open(), CHUNK_ROWS, columns):
             yield arrived(pa.table(batch).select(columns), arrival, since, until)
 
     def _open(self) -> pq.ParquetFile:

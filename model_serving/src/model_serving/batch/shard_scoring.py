@@ -23,6 +23,7 @@ from twinserve.atomic import atomic_file
 from twinserve.errors import StepMissing
 from twinserve.feature_matrix import feature_event_times, feature_values, micros
 from twinserve.overlap import in_order, processors
+from twinserve.parquet_batches import parquet_batches
 from twinserve.progress import RowProgress
 from twinserve.registry import ServedModel
 
@@ -71,9 +72,9 @@ class ShardRows:
 
     def chunks(self) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch | None]]:
         """Features and other columns, `CHUNK` rows at a time."""
-        further = self._further.iter_batches(CHUNK) if self._further else repeat(None)
+        further = parquet_batches(self._further, CHUNK) if self._further else repeat(None)
         try:
-            yield from zip(self._features.iter_batches(CHUNK), further, strict=False)
+            yield from zip(parquet_batches(self._features, CHUNK), further, strict=False)
         except (OSError, pa.ArrowInvalid):
             raise self._damaged(self._run.features.parent / "*" / self._name) from None
 
