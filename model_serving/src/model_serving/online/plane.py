@@ -87,7 +87,7 @@ class InferencePlane:
         now = time.monotonic()
         if now >= self._quiet_until:
             self._quiet_until = now + QUIET_SECONDS
-            logger.warning("the feature store does not answer: %s", error or type(error).__name__)
+            logger.warning("the feature store does not answer: %s", str(error) or type(error).__name__)
 
 
 def _left_out(request: InferenceRequest, scored: Scored) -> tuple[LeftOut, ...]:
