@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ import pyarrow.parquet as pq
 import pytest
 from feast import FeatureStore
 from feast_stores import OURS, open_feast
+from hypothesis import given
+from hypothesis import strategies as st
 from offline_rows import Asked, Row, at, definitions, entity_frame, write_rows
 
 from twinserve.errors import BadInput, StepMissing, TransientError
@@ -28,6 +31,7 @@ from twinserve.features.entity_source import entity_rows
 from twinserve.features.parquet_stream import write_batches
 from twinserve.features.payload import Payload, PayloadWriter
 from twinserve.features.point_in_time import JoinedView
+from twinserve.features.row_sizes import cuts, row_sizes
 from twinserve.features.workspace import workspace
 from twinserve.progress import RowProgress
 
@@ -217,6 +221,52 @@ def test_values_too_large_for_memory_go_to_a_file(tmp_path: Path, monkeypatch: A
     assert list((tmp_path / "tmp").glob("*")) == []
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_more_than_two_gib_of_one_value_come_in_batches_that_can_hold_them(tmp_path: Path, nested: bool) -> None:
+    text, rows = "x" * 100_000, 22_000
+    value = pa.array([[text[:50_000]] * 2] if nested else [text])
+    stored = pa.table({"id": [1], "ts": pa.array([at(0)], pa.timestamp("us", tz="UTC")), "x": value})
+    pq.write_table(stored, tmp_path / "wide.parquet")
+    view = JoinedView(**{**VIEW.__dict__, "path": tmp_path / "wide.parquet", "types": {"x": value.type}})
+    asked = pd.DataFrame({"id": [1] * rows, "event_timestamp": [at(1)] * rows, "row": range(rows)})
+    seen = 0
+    for batch in Join(entity_rows(asked, DuckLimits()), [view], JoinLimits(tmp_path / "tmp")).batches():
+        assert batch["x"].nbytes <= 257 << 20
+        assert batch["row"].to_pylist() == list(range(seen, seen + batch.num_rows))
+        assert batch["x"][-1:].equals(value)
+        seen += batch.num_rows
+    assert seen == rows
+
+
+@given(st.lists(st.integers(0, 12), max_size=30), st.integers(1, 20))
+def test_cuts_cover_every_row_once_and_keep_the_limit(sizes: list[int], most: int) -> None:
+    parts = list(cuts(np.array(sizes, np.int64), most))
+    assert [row for first, end in parts for row in range(first, end)] == list(range(len(sizes)))
+    for first, end in parts:
+        assert sum(sizes[first:end]) <= most or end == first + 1
+
+
+def test_rows_are_measured_in_nested_and_sliced_columns_too() -> None:
+    columns = [
+        pa.array(["", None, "abc", "de"]),
+        pa.array([[1, 2], None, [], [3]], pa.list_(pa.int64())),
+        pa.array([["ab", "c"], [None], [], None], pa.list_(pa.string())),
+        pa.array([["ab", "c"], ["", "d"], ["", ""], None], pa.list_(pa.string(), 2)),
+        pa.array([{"s": "xy"}, None, {"s": None}, {"s": "z"}], pa.struct([("s", pa.string())])),
+        pa.array([1, 2, 3, None], pa.int32()),
+    ]
+    expected = [[0, 0, 3, 2], [16, 0, 0, 8], [3, 0, 0, 0], [3, 1, 0, 0], [3, 1, 1, 2], [4, 4, 4, 4]]
+    for column, sizes in zip(columns, expected, strict=True):
+        batch = pa.record_batch([column], names=["x"])
+        assert row_sizes(batch).tolist() == sizes
+        assert row_sizes(batch.slice(1, 2)).tolist() == sizes[1:3]
+
+
+def test_pieces_are_never_larger_than_asked_for(tmp_path: Path) -> None:
+    join = replace(big_join(tmp_path, tmp_path / "tmp", 2_000), limits=JoinLimits(tmp_path / "tmp", piece=100))
+    assert {batch.num_rows for batch in join.batches()} == {100}
+
+
 def test_pieces_in_a_file_are_taken_like_those_in_memory(tmp_path: Path) -> None:
     schema = pa.schema([("a", pa.int64()), ("b", pa.list_(pa.string()))])
     payloads: list[Payload] = []
@@ -225,7 +275,6 @@ def test_pieces_in_a_file_are_taken_like_those_in_memory(tmp_path: Path) -> None
             for first in range(0, 50, 10):
                 numbers = list(range(first, first + 10))
                 writer.add(pa.table({"a": numbers, "b": [[str(n)] for n in numbers]}, schema))
-                writer._spill() if limit == 1 else None
             payloads.append(writer.finish())
     rows = np.array([49, -1, 0, 0, 31, 10, 9, -1])
     one, other = (payload.take(rows) for payload in payloads)

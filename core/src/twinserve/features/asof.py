@@ -17,12 +17,15 @@ from twinserve.features.duck import DuckLimits, duck, fetched
 from twinserve.features.entity_source import EntityRows, QueryRows, moments
 from twinserve.features.feast_arrow import cast_column, key_type
 from twinserve.features.point_in_time import EVENT_TIME_SUFFIX, JoinedView
+from twinserve.features.row_sizes import Sizes, cuts
 from twinserve.features.source_files import Span, files_touching, parquet_files
 from twinserve.features.workspace import workspace
 from twinserve.times import INSTANT
 
 NEVER = np.iinfo(np.int64).min
+USUAL_PIECE = 262_144  # rows
 LARGEST_PIECE = 4_000_000  # rows
+BATCH_BYTES = 256 << 20  # of one batch that is given out: wide rows make shorter ones
 
 
 @dataclass(frozen=True)
@@ -31,13 +34,13 @@ class JoinLimits:
     temp: folder below which a workspace is made.
     memory: bytes for DuckDB; None for its share of the machine.
     threads: None for one per core.
-    piece: entity rows that are joined at a time.
+    piece: entity rows that are joined at a time, at most; None for a quarter of a million, more for a large view.
     """
 
     temp: Path
     memory: int | None = None
     threads: int | None = None
-    piece: int = 262_144
+    piece: int | None = None
 
     def duck(self, spill: Path | None = None) -> DuckLimits:
         """The same, for a connection; the pairs of a join may come in any order."""
@@ -65,6 +68,8 @@ class Join:
     def batches(self, *, event_times: bool = False) -> Iterator[pa.RecordBatch]:
         """The entity rows in order, with their features; at least one batch, if only an empty one.
 
+        A batch is a piece of the entity rows, or a part of one where their features are wide.
+
         Args:
             event_times: add `<view>__event_timestamp` after each view's features: the time of the latest row not
                 after the moment, even where it has expired.
@@ -80,12 +85,12 @@ class Join:
             rows = self.rows.run_into(folder) if isinstance(self.rows, QueryRows) else self.rows
             with duck(self.limits.duck(folder)) as connection:
                 sides = self._sides(connection, folder, rows.span(), event_times=event_times)
-                first, most = 0, max([self.limits.piece, *(_enough_for(side.rows) for side in sides)])
+                first, most = 0, self.limits.piece or _enough_for(max((side.rows for side in sides), default=0))
                 for piece in rows.pieces(most):
-                    yield _widened(piece, rows.timestamp, sides, first)
+                    yield from _widened(piece, rows.timestamp, sides, first)
                     first += piece.num_rows
                 if not first:
-                    yield _widened(rows.schema.empty_table(), rows.timestamp, sides, 0)
+                    yield from _widened(rows.schema.empty_table(), rows.timestamp, sides, 0)
 
     def _sides(
         self, connection: duckdb.DuckDBPyConnection, folder: Path, asked: Span | None, *, event_times: bool
@@ -124,6 +129,17 @@ def refuse_taken(columns: list[str], names: list[str]) -> None:
         raise BadInput(f"entity rows have a column {', '.join(twice)}, which is a feature's name", fix="Rename it")
 
 
+@dataclass(frozen=True)
+class _Matches:
+    """Attributes:
+    where: feature row of each entity row; negative where there is none that counts.
+    times: event time of the latest feature row, expired or not; `NEVER` where there is none. Empty if not asked for.
+    """
+
+    where: npt.NDArray[np.int64]
+    times: npt.NDArray[np.int64]
+
+
 class _Side:
     """One view, loaded."""
 
@@ -138,18 +154,29 @@ class _Side:
             f"ON {' AND '.join(keys)} AND asked.moment >= f.since"
         )
 
-    def columns(self, piece: pa.Table, moment: npt.NDArray[np.int64]) -> dict[str, pa.Array]:
-        """Feature columns for a piece, and the event time if asked for."""
+    def matched(self, piece: pa.Table, moment: npt.NDArray[np.int64]) -> _Matches:
+        """The feature row of every entity row of a piece."""
         rows, fids, at = self._pairs(piece, moment)
         fresh = slice(None) if self._view.ttl_micros is None else moment[rows] - at <= self._view.ttl_micros
         where = np.full(piece.num_rows, -1, np.int64)
         where[rows[fresh]] = fids[fresh]
-        stored = dict(zip(self._candidates.payload.schema.names, self._candidates.payload.take(where), strict=True))
+        times = np.full(piece.num_rows if self._times else 0, NEVER, np.int64)
+        if self._times:
+            times[rows] = at
+        return _Matches(where, times)
+
+    def sizes(self, matches: _Matches) -> Sizes:
+        """Bytes of the features of each row."""
+        return self._candidates.payload.sizes(matches.where)
+
+    def columns(self, matches: _Matches, part: slice) -> dict[str, pa.Array]:
+        """Feature columns for a part of a piece, and the event time if asked for."""
+        payload = self._candidates.payload
+        stored = dict(zip(payload.schema.names, payload.take(matches.where[part]), strict=True))
         columns = {name: stored[column] for name, column in self._view.features.items()}
         if self._times:
-            times, none = np.zeros(piece.num_rows, np.int64), np.ones(piece.num_rows, bool)
-            times[rows], none[rows] = at, False
-            columns[self._view.name + EVENT_TIME_SUFFIX] = pa.array(times, mask=none).cast(INSTANT)
+            times = matches.times[part]
+            columns[self._view.name + EVENT_TIME_SUFFIX] = pa.array(times, mask=times == NEVER).cast(INSTANT)
         return columns
 
     def _pairs(
@@ -166,16 +193,24 @@ class _Side:
         return found["r"], found["fid"], found["event"]
 
 
-def _widened(piece: pa.Table, timestamp: str, sides: list[_Side], first: int) -> pa.RecordBatch:
+def _widened(piece: pa.Table, timestamp: str, sides: list[_Side], first: int) -> Iterator[pa.RecordBatch]:
     moment = moments(piece[timestamp], timestamp, first)
-    columns = dict(zip(piece.column_names, piece.columns, strict=True))
-    fields = list(piece.schema)
-    for side in sides:
-        added = side.columns(piece, moment)
+    found = [(side, side.matched(piece, moment)) for side in sides]
+    sizes = np.full(piece.num_rows, piece.nbytes // max(piece.num_rows, 1), np.int64)
+    for side, matches in found:
+        sizes += side.sizes(matches)
+    for begin, end in cuts(sizes, BATCH_BYTES):
+        yield _batch(piece.slice(begin, end - begin), [side.columns(m, slice(begin, end)) for side, m in found])
+
+
+def _batch(part: pa.Table, features: list[dict[str, pa.Array]]) -> pa.RecordBatch:
+    columns = dict(zip(part.column_names, part.columns, strict=True))
+    fields = list(part.schema)
+    for added in features:
         columns |= added
         fields += [pa.field(name, values.type) for name, values in added.items()]
     arrays = [_one_array(values) for values in columns.values()]
-    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields, metadata=piece.schema.metadata))
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields, metadata=part.schema.metadata))
 
 
 def _one_array(values: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -193,4 +228,4 @@ def _key(piece: pa.Table, column: str, kind: str) -> pa.ChunkedArray:
 
 def _enough_for(rows: int) -> int:
     """DuckDB sorts the view's rows anew for every piece: pieces should not be far smaller than the view."""
-    return min(rows // 4, LARGEST_PIECE)
+    return min(max(USUAL_PIECE, rows // 4), LARGEST_PIECE)

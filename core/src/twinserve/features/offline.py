@@ -53,14 +53,15 @@ class AsofOfflineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
         temp_directory: where it spills to, and large values lie during a join; `.tmp` beside the first view's data
             unless given, or the system's own where that can't be written to.
         threads: of DuckDB; one per core unless given.
-        piece_rows: entity rows joined at a time. More of them take more memory.
+        piece_rows: entity rows joined at a time, at most; unless given a quarter of a million, or a quarter of the
+            largest view's rows up to four million. More of them take more memory, fewer more time on a large view.
     """
 
     type: Literal["twinserve.features.offline.AsofOfflineStore"] = "twinserve.features.offline.AsofOfflineStore"
     memory_limit: ByteSize | None = None
     temp_directory: Path | None = None
     threads: int | None = Field(default=None, ge=1)
-    piece_rows: int = Field(default=262_144, ge=1)
+    piece_rows: int | None = Field(default=None, ge=1)
 
 
 class AsofOfflineStore(OfflineStore):  # type: ignore[misc]

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from twinserve.features.row_sizes import Sizes, row_sizes
+
 IN_MEMORY = 256 << 20  # bytes of one view's values
 PIECE = 64 << 20  # bytes of one batch in the file
 
@@ -17,14 +19,27 @@ Positions = npt.NDArray[np.int64]
 
 
 class Payload:
-    """Rows of values, in batches of which each is one piece of memory."""
+    """Rows of values, in batches of which each is one piece of memory.
 
-    def __init__(self, schema: pa.Schema, batches: list[pa.RecordBatch]) -> None:
-        self.schema, self._batches = schema, batches
+    Args:
+        sizes: bytes of each row.
+    """
+
+    def __init__(self, schema: pa.Schema, batches: list[pa.RecordBatch], sizes: Sizes) -> None:
+        self.schema, self._batches, self._sizes = schema, batches, sizes
         self._ends = np.cumsum([batch.num_rows for batch in batches], dtype=np.int64)
 
+    def sizes(self, rows: Positions) -> Sizes:
+        """How many bytes `take` gives for each of `rows`; none where a row is negative."""
+        if not len(self._sizes):
+            return np.zeros(len(rows), np.int64)
+        return np.where(rows < 0, 0, self._sizes[rows])
+
     def take(self, rows: Positions) -> list[pa.Array | pa.ChunkedArray]:
-        """One array per column with the values at `rows`; null where a row is negative."""
+        """One array per column with the values at `rows`; null where a row is negative.
+
+        The values of one column must stay below 2 GiB: that is as far as Arrow's offsets reach. `sizes` tells.
+        """
         none = rows < 0
         if not self._batches or none.all():
             return [pa.nulls(len(rows), field.type) for field in self.schema]
@@ -57,6 +72,7 @@ class PayloadWriter:
         self.schema, self._file, self._in_memory = schema, file, in_memory
         self._held: list[pa.RecordBatch] = []
         self._bytes = 0
+        self._sizes: list[Sizes] = []
         self._sink: pa.RecordBatchFileWriter | None = None
 
     def __enter__(self) -> Self:
@@ -64,21 +80,25 @@ class PayloadWriter:
 
     def add(self, table: pa.Table) -> None:
         """The next rows."""
-        self._held += table.to_batches()
+        batches = table.to_batches()
+        self._held += batches
+        self._sizes += map(row_sizes, batches)
         self._bytes += table.nbytes
         if self._bytes > (PIECE if self._sink else self._in_memory):
             self._spill()
 
     def finish(self) -> Payload:
         """All rows that were added."""
+        sizes = np.concatenate([np.zeros(0, np.int64), *self._sizes])
         if not self._sink:
-            return Payload(self.schema, _joined(self.schema, self._held))
+            return Payload(self.schema, _joined(self.schema, self._held), sizes)
         self._spill()
         self._sink.close()
         self._sink = None
         with pa.memory_map(str(self._file)) as mapped:
             reader = pa.ipc.open_file(mapped)
-            return Payload(self.schema, [reader.get_batch(i) for i in range(reader.num_record_batches)])
+            batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+            return Payload(self.schema, batches, sizes)
 
     def _spill(self) -> None:
         if self._sink is None:
