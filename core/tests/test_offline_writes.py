@@ -19,6 +19,7 @@ from feast_stores import OURS, open_feast
 from offline_rows import Asked, Row, at, definitions, entity_frame, source, stored, write_rows
 
 from twinserve.errors import BadInput
+from twinserve.features.feature_logs import write_logs
 from twinserve.features.offline import joined_view
 from twinserve.features.point_in_time import JoinedView
 from twinserve.features.pushed_rows import FILE_NAME, push_rows
@@ -154,15 +155,42 @@ def test_served_features_are_logged_and_read_back(tmp_path: Path, store: Feature
     )
     store.write_logged_features(logs, service)
     (tmp_path / "spooled").mkdir()
-    pq.write_table(logs.slice(0, 1), tmp_path / "spooled" / "0.parquet")
+    other = logs.slice(0, 1).set_column(6, "__request_id", pa.array(["c"]))
+    pq.write_table(other, tmp_path / "spooled" / "0.parquet")
     store.write_logged_features(tmp_path / "spooled", service)
     provider = store._get_provider()
     job = provider.retrieve_feature_service_logs(service, at(0), at(3), store.config, store.registry)
     read = job.to_df().sort_values(["__request_id"])
-    assert read["__request_id"].tolist() == ["a", "a", "b"], "what is logged twice was served twice"
-    assert read["fresh__b__status"].tolist() == [2, 2, 1]
+    assert read["__request_id"].tolist() == ["a", "b", "c"]
+    assert read["fresh__b__status"].tolist() == [2, 1, 2]
     early = provider.retrieve_feature_service_logs(service, at(0), at(1), store.config, store.registry)
-    assert early.to_df()["__request_id"].tolist() == ["a", "a"]
+    assert sorted(early.to_df()["__request_id"]) == ["a", "c"]
+
+
+def test_logs_written_again_are_there_once(tmp_path: Path) -> None:
+    logs = pa.table({"x": [1, 2], "status": [1, 1]})
+    for _ in range(2):
+        write_logs(logs, tmp_path / "whole", [])
+        write_logs(logs, tmp_path / "parts", ["status"])
+    assert [len(list((tmp_path / name).rglob("*.parquet"))) for name in ("whole", "parts")] == [1, 1]
+
+
+def test_any_value_can_name_a_partition_and_no_row_is_lost(tmp_path: Path) -> None:
+    folder, nan = tmp_path / "logs", float("nan")
+    values = ["../../x", "a/b", "..", "", None, "a=b %", "a/b"]
+    logs = pa.table({"text": values, "number": [nan, None, 1.5, nan, nan, None, 2.5], "row": range(7)})
+    write_logs(logs, folder, ["text", "number"])
+    files = list(folder.rglob("*.parquet"))
+    assert all(len(file.relative_to(folder).parts) == 3 for file in files)
+    read = [row for file in files for row in pq.read_table(file, partitioning=None)["row"].to_pylist()]
+    assert sorted(read) == list(range(7))
+    assert {path.name for path in tmp_path.iterdir()} == {"logs"}
+    assert len(list(folder.glob("text=a%2Fb/number=2.5/*"))) == 1
+
+
+def test_a_partition_that_logs_do_not_have_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no column day to partition by; they have x"):
+        write_logs(pa.table({"x": [1]}), tmp_path, ["day"])
 
 
 @pytest.mark.parametrize("place", ["saved.parquet", "saved"])
