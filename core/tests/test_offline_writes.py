@@ -23,6 +23,7 @@ from twinserve.features.feature_logs import write_logs
 from twinserve.features.offline import joined_view
 from twinserve.features.point_in_time import JoinedView
 from twinserve.features.pushed_rows import FILE_NAME, push_rows
+from twinserve.features.saved_folder import replace_folder
 
 pytestmark = pytest.mark.integration
 FIRST = Row(1, "x", 1, 0, 0, 0, 1.0, 10)
@@ -208,3 +209,49 @@ def test_a_saved_dataset_is_written_and_read_back(tmp_path: Path, store: Feature
     other = store.get_historical_features(ids((1, 1)), ["fresh:b"])
     store.create_saved_dataset(from_=other, name="training", storage=storage, allow_overwrite=True)
     assert len(store.get_saved_dataset("training").to_df()) == 1
+
+
+def saved(folder: Path, *names: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        pq.write_table(pa.table({"x": [name]}), folder / name)
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    place = tmp_path / "saved"
+    saved(place / "day=1", "a.parquet", "b.parquet")
+    replace_folder(place, lambda folder: saved(folder, "c.parquet"))
+    assert [str(f.relative_to(place)) for f in place.rglob("*")] == ["c.parquet"]
+    assert {f.name for f in tmp_path.iterdir()} == {"saved", ".locks"}
+
+
+def test_a_folder_stays_as_it_was_when_writing_fails(tmp_path: Path) -> None:
+    def fail(folder: Path) -> None:
+        saved(folder, "c.parquet")
+        raise BadInput("no more")
+
+    saved(tmp_path / "saved", "a.parquet")
+    with pytest.raises(BadInput, match="no more"):
+        replace_folder(tmp_path / "saved", fail)
+    assert [f.name for f in (tmp_path / "saved").iterdir()] == ["a.parquet"]
+    assert {f.name for f in tmp_path.iterdir()} == {"saved", ".locks"}
+
+
+def test_what_a_kill_between_the_renames_left_is_brought_back(tmp_path: Path) -> None:
+    saved(tmp_path / ".saved.old", "a.parquet")
+    saved(tmp_path / ".saved.draft", "half.parquet")
+
+    def look(folder: Path) -> None:
+        assert [f.name for f in (tmp_path / "saved").iterdir()] == ["a.parquet"]
+        saved(folder, "c.parquet")
+
+    replace_folder(tmp_path / "saved", look)
+    assert [f.name for f in (tmp_path / "saved").iterdir()] == ["c.parquet"]
+
+
+def test_a_folder_with_other_files_is_not_replaced(tmp_path: Path) -> None:
+    saved(tmp_path / "saved", "a.parquet")
+    (tmp_path / "saved" / "notes.txt").touch()
+    with pytest.raises(BadInput, match=r"notes\.txt is no Parquet"):
+        replace_folder(tmp_path / "saved", lambda folder: saved(folder, "c.parquet"))
+    assert len(list((tmp_path / "saved").iterdir())) == 2

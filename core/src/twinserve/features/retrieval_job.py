@@ -18,6 +18,7 @@ from feast.saved_dataset import SavedDatasetStorage
 from twinserve.errors import BadInput
 from twinserve.features.feast_arrow import cast_column, declared_type
 from twinserve.features.parquet_stream import write_batches
+from twinserve.features.saved_folder import replace_folder
 from twinserve.features.source_files import source_path
 from twinserve.progress import RowProgress
 
@@ -106,16 +107,16 @@ class AsofRetrievalJob(RetrievalJob):  # type: ignore[misc]
         """Write the rows where a saved dataset points: to a file named so, else into a folder.
 
         Raises:
-            SavedDatasetLocationAlreadyExists: something is there; with `allow_overwrite` it is replaced.
+            SavedDatasetLocationAlreadyExists: something is there; with `allow_overwrite` it is replaced as a whole.
+            BadInput: what is there is not Parquet alone.
         """
         place = source_path(storage.to_data_source(), self._repo)
         if place.exists() and not allow_overwrite:
             raise SavedDatasetLocationAlreadyExists(location=str(place))
-        target = place if place.suffix == ".parquet" else place / "part-0.parquet"
-        self.write_parquet(target)
-        for other in place.glob("**/*.parquet") if place.is_dir() else ():
-            if other != target:
-                other.unlink()
+        if place.suffix == ".parquet":
+            self.write_parquet(place)
+        else:
+            replace_folder(place, lambda folder: self.write_parquet(folder / "part-0.parquet"))
 
     @property
     def full_feature_names(self) -> bool:
