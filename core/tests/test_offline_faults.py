@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -295,6 +296,26 @@ def test_a_workspace_of_the_dead_is_removed_and_one_of_the_living_kept(tmp_path:
             assert first.exists()
             assert first != second
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["twinserve-join-dead", ".twinserve-join-dead"])
+@pytest.mark.parametrize("lock", [False, True])
+def test_a_workspace_killed_while_it_was_made_is_removed(tmp_path: Path, name: str, lock: bool) -> None:
+    (tmp_path / name).mkdir()
+    if lock:
+        (tmp_path / name / "lock").touch()
+    with workspace(tmp_path) as work:
+        assert list(tmp_path.iterdir()) == [work]
+
+
+def test_many_workspaces_come_and_go_with_their_parent(tmp_path: Path) -> None:
+    def use(_: int) -> bool:
+        with workspace(tmp_path / "tmp") as work:
+            (work / "file").touch()
+            return work.is_dir()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(use, range(200)))
 
 
 def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:

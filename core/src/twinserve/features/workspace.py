@@ -15,6 +15,7 @@ from twinserve.errors import BadInput, TransientError
 
 _PREFIX = "twinserve-join-"
 _LOCK = "lock"
+_TRIES = 20
 
 
 @contextmanager
@@ -30,8 +31,7 @@ def workspace(parent: Path) -> Iterator[Path]:
     """
     folder, ours = parent / f"{_PREFIX}{secrets.token_hex(6)}", not parent.exists()
     try:
-        _remove_abandoned(parent)
-        handle = _locked_folder(folder)
+        handle = _made(folder)
     except OSError as error:
         raise _explained(error, parent) from error
     try:
@@ -46,21 +46,44 @@ def workspace(parent: Path) -> Iterator[Path]:
                 parent.rmdir()
 
 
+def _made(folder: Path) -> int:
+    """Tried again where whoever made the parent has removed it just when we had found it there."""
+    for _ in range(_TRIES - 1):
+        with suppress(FileNotFoundError):
+            return _locked_folder(folder)
+    return _locked_folder(folder)
+
+
 def _locked_folder(folder: Path) -> int:
-    """Make it under another name first: without its lock it would be taken for abandoned."""
-    draft = folder.with_name(f".{folder.name}")
-    draft.mkdir(mode=0o700, parents=True)
-    handle = os.open(draft / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-    fcntl.flock(handle, fcntl.LOCK_EX)
-    draft.rename(folder)
-    return handle
+    """Make it while the parent is locked: until it has its own lock it looks abandoned."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    gate = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        _remove_abandoned(folder.parent)
+        folder.mkdir(mode=0o700)
+        handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        return handle
+    finally:
+        os.close(gate)
 
 
 def _remove_abandoned(parent: Path) -> None:
-    for folder in parent.glob(f"{_PREFIX}*"):
-        with suppress(FileNotFoundError, BlockingIOError, PermissionError), (folder / _LOCK).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
+    for folder in [*parent.glob(f"{_PREFIX}*"), *parent.glob(f".{_PREFIX}*")]:
+        with suppress(BlockingIOError, PermissionError):
+            _remove_unlocked(folder)
+
+
+def _remove_unlocked(folder: Path) -> None:
+    try:
+        file = (folder / _LOCK).open("rb")
+    except FileNotFoundError:  # killed before it had one
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _explained(error: OSError, parent: Path) -> Exception:
