@@ -6,8 +6,11 @@ import json
 import shutil
 import signal
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +18,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from batch_run import Batch, untimed
+from numpy.typing import NDArray
 from serving_worlds import FRESH, NOW, NULL, STALE, UNKNOWN, World, program
 from waiting import until
 
+from model_serving.batch.batch_prediction import batch_prediction
 from model_serving.batch.score_summary import ScoreSummary
+from model_serving.batch.shard_scoring import ShardRows
 from model_serving.batch.shards import CHUNK, row_groups
 from twinserve.errors import BadInput, StepMissing, TransientError
+from twinserve.missing import Matrix
+from twinserve.overlap import processors
+from twinserve.registry import ServedModel
+from twinserve.scoring_form import Form
 
 pytestmark = pytest.mark.integration
 ROWS, SHARD_ROWS = 600_000, 150_000
@@ -244,6 +254,67 @@ def test_a_file_damaged_in_the_middle_is_named(same: Batch, large: Path) -> None
     with pytest.raises(StepMissing, match=r"part-00001.parquet is missing or damaged"):
         same.predict()
     assert not same.run.output.exists()
+
+
+def test_two_extractions_at_once_take_turns(same: Batch, large: Path, tmp_path: Path) -> None:
+    other = write_request(tmp_path / "other.parquet", ROWS - 50_000, seed=1)
+    first = begun(same, "data-extraction", "--input", str(large))
+    until(
+        "the first is at work", lambda: (same.run.folder / "further").exists() or first.poll() is not None, pause=0.002
+    )
+    second = begun(same, "data-extraction", "--input", str(other))
+    for process in (first, second):
+        assert process.wait(120) == 0, process.stderr and process.stderr.read()
+    expected = {str(large): large, str(other): other}[same.run.needed_extraction().input]
+    same.predict()
+    for column in ("request", "driver_id"):
+        assert same.table[column].equals(pq.read_table(expected)[column])
+
+
+@pytest.mark.parametrize("folder", ["features", "further"])
+def test_files_of_a_newer_extraction_are_not_taken_for_those_of_an_older(
+    batch: Batch, tmp_path: Path, folder: str
+) -> None:
+    source, cut = write_request(tmp_path / "in.parquet", 10), batch.sharded(5)
+    cut.init()
+    cut.extract(source)
+    older, kept = cut.run.needed_extraction(), (cut.run.folder / folder / "part-00001.parquet").read_bytes()
+    cut.extract(source)
+    with pytest.raises(StepMissing, match=r"part-00001.parquet is of another extraction.*data-extraction --run-key"):
+        ShardRows(cut.run, older, 1)
+    assert ShardRows(cut.run, cut.run.needed_extraction(), 1)
+    (cut.run.folder / folder / "part-00001.parquet").write_bytes(kept)
+    with pytest.raises(StepMissing, match=rf"{folder}/part-00001.parquet is of another extraction"):
+        cut.predict()
+
+
+class Watched:
+    """A score that counts the threads in it."""
+
+    def __init__(self) -> None:
+        self.inside = self.most = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, rows: Matrix) -> NDArray[np.float64]:
+        with self._lock:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+        time.sleep(0.05)
+        with self._lock:
+            self.inside -= 1
+        return np.zeros(len(rows))
+
+
+@pytest.mark.parametrize("form", ["original", "onnx"])
+def test_a_form_is_called_by_as_many_threads_as_it_takes(same: Batch, large: Path, form: Form) -> None:
+    same.extract(large)
+    watched = Watched()
+
+    def load(version: str) -> ServedModel:
+        return replace(same.world.registry.load_version(version), score=watched, form=form)
+
+    batch_prediction(same.run, load)
+    assert watched.most == (1 if form == "original" else processors())
 
 
 def test_an_input_that_changes_between_the_steps(batch: Batch, tmp_path: Path) -> None:

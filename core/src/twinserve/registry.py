@@ -24,8 +24,7 @@ from numpy.typing import NDArray
 
 from twinserve.contract import FILE_NAME, Contract, Score
 from twinserve.errors import ContractMismatch, PermanentError, StepMissing, TransientError, TwinserveError
-from twinserve.overlap import processors
-from twinserve.scoring_form import Form, serving_form
+from twinserve.scoring_form import Form, calls_at_once, serving_form
 from twinserve.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -41,7 +40,7 @@ class ServedModel:
     """A version that was loaded and has reproduced its golden rows.
 
     Attributes:
-        score: (rows, features) float64 → (rows,) float64. Safe to call from several threads at once.
+        score: (rows, features) float64 → (rows,) float64. The form `onnx` is safe to call from several threads at once.
         form: what `score` is. `onnx` runs on the calling thread alone; the original spreads a call over the cores as
             its class does.
         reference: the original, where `score` is another form.
@@ -61,8 +60,8 @@ class ServedModel:
 
     @property
     def calls_at_once(self) -> int:
-        """How many threads calling `score` keep the machine busy without being in each other's way."""
-        return processors() if self.form == "onnx" else 1
+        """How many threads that call `score` keep the machine busy and out of each other's way; batch uses so many."""
+        return calls_at_once(self.form)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,18 @@ from typing import Literal
 from twinserve.contract import Contract, Score
 from twinserve.errors import ContractMismatch
 from twinserve.onnx_scorer import OnnxUnusable, load_onnx_score
+from twinserve.overlap import processors
 
 logger = logging.getLogger(__name__)
 Form = Literal["onnx", "original"]
+
+
+def calls_at_once(form: Form) -> int:
+    """How many threads that call a form's score keep the machine busy and out of each other's way.
+
+    An ONNX form works on the calling thread alone. An original spreads a call over the cores as its class does.
+    """
+    return processors() if form == "onnx" else 1
 
 
 def serving_form(name: str, folder: Path, contract: Contract, original: Score, wanted: str) -> tuple[Form, Score]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import secrets
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -19,6 +20,7 @@ from twinserve.contract import Contract
 from twinserve.errors import BadInput
 from twinserve.features.service import describe_service
 from twinserve.features.store import open_store
+from twinserve.locks import one_at_a_time
 from twinserve.overlap import read_ahead
 from twinserve.progress import RowProgress
 from twinserve.settings import Settings
@@ -31,6 +33,8 @@ def data_extraction(
 ) -> dict[str, Any]:
     """Write the typed input and its features into the run's folder, in files of a fixed number of rows.
 
+    One at a time for a run: a second call, as by a retry of a try that was taken for dead, waits and then starts anew.
+
     Args:
         moment: the time of rows that name none; without it they are refused.
 
@@ -41,19 +45,24 @@ def data_extraction(
         ContractMismatch: the definitions have changed since the run was pinned, and no longer fit.
     """
     began = time.monotonic()
-    if finished := Finished.read(run.output):
-        refuse_other_input(run, finished, file_digest(source), source, moment)
-        return _result(source, finished.rows, len(finished.files), began) | {"notes": [], "finished_before": True}
-    pin, shard_rows = run.needed_pin(), settings.batch_shard_rows
+    with one_at_a_time(run.lock("extraction")):
+        if finished := Finished.read(run.output):
+            refuse_other_input(run, finished, file_digest(source), source, moment)
+            return _result(source, finished.rows, len(finished.files), began) | {"notes": [], "finished_before": True}
+        extraction = _extracted(settings, redis_url, run, source, moment)
+    result = _result(source, extraction.rows, extraction.shards, began) | {"notes": list(extraction.notes)}
+    return result | {"finished_before": False, "features": str(run.features)}
+
+
+def _extracted(settings: Settings, redis_url: str, run: BatchRun, source: Path, moment: datetime | None) -> Extraction:
+    pin, shard_rows, identity = run.needed_pin(), settings.batch_shard_rows, secrets.token_hex(8)
     run.forget_extraction()
-    with InputWriter(run, source, pin.contract, shard_rows).beside(moment) as writing:
+    with InputWriter(run, source, pin.contract, shard_rows, identity).beside(moment) as writing:
         store = open_store(settings, redis_url)  # Feast takes seconds to import
         pin.contract.check_service(describe_service(store, pin.contract.feature_service))
         found = writing.result()
-    _join(store, run, found.rows, pin.contract, shard_rows)
-    extraction = _noted(run, pin, source, found, shard_rows)
-    result = _result(source, found.rows, extraction.shards, began) | {"notes": list(found.notes)}
-    return result | {"finished_before": False, "features": str(run.features)}
+    _join(store, run, found.rows, pin.contract, shard_rows, identity)
+    return _noted(run, pin, source, found, shard_rows, identity)
 
 
 def refuse_other_input(run: BatchRun, finished: Finished, digest: str, source: Path, moment: datetime | None) -> None:
@@ -70,7 +79,7 @@ def refuse_other_input(run: BatchRun, finished: Finished, digest: str, source: P
         )
 
 
-def _join(store: Any, run: BatchRun, rows: int, contract: Contract, shard_rows: int) -> None:
+def _join(store: Any, run: BatchRun, rows: int, contract: Contract, shard_rows: int, identity: str) -> None:
     job = store.get_historical_features(
         entity_df=str(run.asked),
         features=store.get_feature_service(contract.feature_service),
@@ -85,15 +94,16 @@ def _join(store: Any, run: BatchRun, rows: int, contract: Contract, shard_rows: 
                 progress.advance(batch.num_rows)
                 yield batch
 
-        joined = write_shards(counted(), first.schema, run.features, shard_rows)
+        joined = write_shards(counted(), first.schema, run.features, shard_rows, identity)
     if joined != rows:
         raise RuntimeError(f"{rows} input rows, {joined} joined rows")
     run.asked.unlink()
 
 
-def _noted(run: BatchRun, pin: Pin, source: Path, found: TypedInput, shard_rows: int) -> Extraction:
+def _noted(run: BatchRun, pin: Pin, source: Path, found: TypedInput, shard_rows: int, identity: str) -> Extraction:
     extraction = Extraction(
         run_key=run.key,
+        identity=identity,
         input=str(source),
         input_digest=found.digest,
         model_version=pin.model_version,

@@ -58,9 +58,11 @@ class Extraction(_Note):
     """One input file, typed, and joined with its features, in files of `shard_rows` rows.
 
     Attributes:
+        identity: of this one extraction; its files bear it too, so that nobody takes those of another for them.
         columns: of the input, in its order.
     """
 
+    identity: str
     input: str
     input_digest: str
     model_version: str

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from model_serving.batch.output import Facts, Source, output_schema
 from model_serving.batch.run import TIMESTAMP, BatchRun, Extraction
 from model_serving.batch.score_summary import ScoreSummary
-from model_serving.batch.shards import CHUNK, shard_name, texts
+from model_serving.batch.shards import CHUNK, identity_of, shard_name, texts
 from model_serving.scoring import REASON_NAMES, SCORED, Scored, count_reasons, reason_names, score_rows
 from twinserve.atomic import atomic_file
 from twinserve.errors import StepMissing
 from twinserve.feature_matrix import feature_event_times, feature_values, micros
-from twinserve.overlap import in_order, processors
+from twinserve.overlap import in_order
 from twinserve.parquet_batches import parquet_batches
 from twinserve.progress import RowProgress
 from twinserve.registry import ServedModel
@@ -39,12 +39,12 @@ def score_shard(
         StepMissing: its features are missing or damaged.
         TransientError: the disk is full.
     """
-    rows = ShardRows(run, extraction, source.shard)
+    rows, threads = ShardRows(run, extraction, source.shard), model.calls_at_once
     tally, summary = count_reasons(np.empty(0, np.int8)), ScoreSummary()
     target = run.unfinished / shard_name(source.shard)
     with atomic_file(target) as draft, _writer(draft, output_schema(rows.schema)) as writer:
-        with ThreadPoolExecutor(processors()) as pool:
-            scored = in_order(pool, ChunkScorer(model, rows.schema), rows.chunks(), GROUP + processors())
+        with ThreadPoolExecutor(threads) as pool:
+            scored = in_order(pool, ChunkScorer(model, rows.schema), rows.chunks(), GROUP + threads)
             for group in _in_groups(scored):
                 writer.write_table(pa.Table.from_batches([chunk.output for chunk in group]), GROUP * CHUNK)
                 for chunk in group:
@@ -58,7 +58,7 @@ class ShardRows:
 
     def __init__(self, run: BatchRun, extraction: Extraction, shard: int) -> None:
         self._run, self._columns, self._rows = run, extraction.columns, extraction.rows_of(shard)
-        self._name = shard_name(shard)
+        self._name, self._identity = shard_name(shard), extraction.identity
         self._features = self._opened(run.features)
         asked = set(self._features.schema_arrow.names)
         self._further = self._opened(run.further) if set(extraction.columns) - asked else None
@@ -85,11 +85,13 @@ class ShardRows:
             raise self._damaged(folder / self._name) from None
         if found.metadata.num_rows != self._rows:
             raise self._damaged(folder / self._name)
+        if identity_of(found.metadata) != self._identity:
+            raise self._damaged(folder / self._name, "is of another extraction than the one that was begun with")
         return found
 
-    def _damaged(self, file: Path) -> StepMissing:
+    def _damaged(self, file: Path, how: str = "is missing or damaged") -> StepMissing:
         return StepMissing(
-            f"{file} is missing or damaged",
+            f"{file} {how}",
             fix=f"Run `model-serving batch data-extraction --run-key {self._run.key}` again",
         )
 
@@ -104,7 +106,7 @@ class ScoredChunk:
 
 
 class ChunkScorer:
-    """Scores one chunk; called by several threads."""
+    """Scores one chunk; called by as many threads as the model takes."""
 
     def __init__(self, model: ServedModel, schema: pa.Schema) -> None:
         self._model, self._schema = model, output_schema(schema)

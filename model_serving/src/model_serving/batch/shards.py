@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from twinserve.atomic import atomic_file
 
+IDENTITY = "twinserve.extraction"  # in the footer of each step file
 CHUNK = 65_536  # rows scored at a time; fixed, since the size of a matrix may move the last bit of a product
 
 
@@ -19,8 +20,13 @@ def shard_name(shard: int) -> str:
     return f"part-{shard:05}.parquet"
 
 
-def write_shards(batches: Iterable[pa.RecordBatch], schema: pa.Schema, folder: Path, shard_rows: int) -> int:
+def write_shards(
+    batches: Iterable[pa.RecordBatch], schema: pa.Schema, folder: Path, shard_rows: int, identity: str
+) -> int:
     """Write step files that the next step reads once: quick to write and read, each there whole or not at all.
+
+    Args:
+        identity: of the extraction; each file bears it.
 
     Returns:
         The number of rows.
@@ -31,12 +37,19 @@ def write_shards(batches: Iterable[pa.RecordBatch], schema: pa.Schema, folder: P
             for _, table in groups:
                 writer.write_table(table, row_group_size=CHUNK)
                 rows += table.num_rows
+            writer.add_key_value_metadata({IDENTITY: identity})
     return rows
 
 
 def scratch_writer(file: Path, schema: pa.Schema) -> pq.ParquetWriter:
     """A writer that spends no time on what a step file has no use for."""
     return pq.ParquetWriter(file, schema, compression="lz4", use_dictionary=texts(schema), write_statistics=False)
+
+
+def identity_of(metadata: pq.FileMetaData) -> str:
+    """The extraction that a step file is of; empty where it bears none."""
+    found: dict[bytes, bytes] = metadata.metadata or {}
+    return found.get(IDENTITY.encode(), b"").decode(errors="replace")
 
 
 def texts(schema: pa.Schema) -> list[str]:

@@ -47,8 +47,9 @@ class InputWriter:
     """Writes keys and times into `run.asked`, which the join reads: what else the file carries can't disturb it.
     The other columns go to `run.further`."""
 
-    def __init__(self, run: BatchRun, source: Path, contract: Contract, shard_rows: int) -> None:
-        self._run, self._source, self._contract, self._shard_rows = run, source, contract, shard_rows
+    def __init__(self, run: BatchRun, source: Path, contract: Contract, shard_rows: int, identity: str) -> None:
+        self._run, self._source, self._contract = run, source, contract
+        self._shard_rows, self._identity = shard_rows, identity
 
     @contextmanager
     def beside(self, moment: datetime | None) -> Iterator[Future[TypedInput]]:
@@ -96,7 +97,7 @@ class InputWriter:
 
             if further:
                 further_schema = pa.schema([schema.field(name) for name in further])
-                write_shards(others(), further_schema, self._run.further, self._shard_rows)
+                write_shards(others(), further_schema, self._run.further, self._shard_rows, self._identity)
             else:
                 sum(batch.num_rows for batch in others())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from training_pipeline.onnx_form.trees import NotConvertible
 from twinserve.contract import Contract, Score, Scoring, as_matrix
 from twinserve.missing import Matrix
 from twinserve.onnx_scorer import CHUNK, OnnxUnusable, Usage, load_onnx_score
-from twinserve.overlap import processors
+from twinserve.scoring_form import Form, calls_at_once
 
 logger = logging.getLogger(__name__)
 SCORER_FILE = "scorer.onnx"
@@ -36,8 +37,9 @@ class Chosen:
 def choose_form(estimator: Any, original: Score, contract: Contract, known: Matrix, seed: int) -> Chosen:
     """Make the ONNX form, hold it against the original, measure both.
 
-    Compared are the golden rows, each by itself, all known rows, and rows made to be hard; one that is apart by more
-    than the contract's tolerance is enough to keep the original.
+    Each is measured as batch prediction calls it: with as many calls at once. Compared are the golden rows,
+    each by itself, all known rows, and rows made to be hard; one that is apart by more than the contract's
+    tolerance is enough to keep the original.
 
     Args:
         original: the estimator's score.
@@ -57,7 +59,8 @@ def _choose(estimator: Any, original: Score, contract: Contract, known: Matrix, 
     content = converted.content(_usage(converted, original, contract))
     score = load_onnx_score(content)
     rows, largest = refuse_unfaithful(original, score, contract, known, hard_rows(known, converted.thresholds, seed))
-    speeds = {"original": measured_speeds(original, known, 1), "onnx": measured_speeds(score, known, processors())}
+    forms: dict[Form, Score] = {"original": original, "onnx": score}
+    speeds = {form: measured_speeds(each, known, calls_at_once(form)) for form, each in forms.items()}
     faster, why = judged(speeds)
     facts = {"why": why, "rows_compared": rows, "largest_difference": largest, "rows_per_second": speeds}
     if not faster:
@@ -83,7 +86,7 @@ def refuse_unfaithful(
     return total, max((one.largest for one in found if one.largest is not None), default=None)
 
 
-def judged(speeds: dict[str, Speeds]) -> tuple[bool, str]:
+def judged(speeds: Mapping[Form, Speeds]) -> tuple[bool, str]:
     """Whether ONNX is faster on large batches and no slower on small ones; and both in words."""
     gain = {size: speeds["onnx"][size] / speeds["original"][size] for size in speeds["onnx"]}
     faster = gain[str(CHUNK)] >= MARGIN and all(each >= 1 for each in gain.values())
