@@ -150,6 +150,21 @@ def test_entity_files_of_different_makes_are_refused(store: FeatureStore, tmp_pa
         store.get_historical_features(str(tmp_path / "asked"), ["fresh:b"])
 
 
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("SELECT CAST('x' || i AS INT) AS id, now() AS event_timestamp FROM range(3) t(i)", "SQL failed: Conversion"),
+        ("SELECT error('boom') AS id, now() AS event_timestamp", "SQL failed: .*boom.*Correct it"),
+        ("SELECT * FROM '/nowhere/*.parquet'", "SQL failed: .*No files found"),
+        ("SELECT nope", "SQL failed: .*nope"),
+        ("SELECT 1 AS id, 2 AS id, now() AS event_timestamp", "two columns named id"),
+    ],
+)
+def test_what_is_wrong_with_sql_is_said_of_the_sql(store: FeatureStore, sql: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        store.get_historical_features(sql, ["fresh:b"]).to_arrow()
+
+
 # --- disks and processes ---------------------------------------------------------------------------------------------
 
 VIEW = JoinedView("v", Path("?"), {"id": ("id", "INT64")}, {"x": "x"}, {"x": pa.string()}, "ts", None, None)

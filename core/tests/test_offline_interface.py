@@ -218,7 +218,7 @@ def test_no_entity_rows_give_no_rows_but_every_column(opened: Open, tmp_path: Pa
         (ids((1, 5)).astype({"id": "float64"}).assign(id=1.5), "a key in column id is no INT64"),
         (pd.DataFrame({"id": [1], "event_timestamp": ["soon"]}), "Give ISO 8601"),
         ("SELECT 1 AS id, now() AS event_timestamp FROM nowhere", "nowhere"),
-        ("SELEKT id FROM rows", "SQL can't be run"),
+        ("SELEKT id FROM rows", "SQL failed"),
         ("/no/such/file.parquet", r"no /no/such/file\.parquet"),
         (17, "come as int"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -142,11 +143,9 @@ class QueryRows(EntityRows):
     def __init__(self, query: str, limits: DuckLimits) -> None:
         self.query, self._limits = query.strip().rstrip(";"), limits
         self._file: Path | None = None
-        with duck(limits) as connection:
-            try:
-                self.schema = connection.sql(f"SELECT * FROM (\n{self.query}\n) LIMIT 0").to_arrow_table().schema
-            except (duckdb.ParserException, duckdb.CatalogException) as error:
-                raise BadInput(f"the entity rows' SQL can't be run: {error}", fix="Correct it") from error
+        with duck(limits) as connection, _users_sql():
+            _refuse_twice(connection.sql(self.query).columns)
+            self.schema = connection.sql(f"SELECT * FROM (\n{self.query}\n) LIMIT 0").to_arrow_table().schema
 
     def run_into(self, folder: Path) -> QueryRows:
         """The same rows, ready to be read as often as needed while the folder is there."""
@@ -157,6 +156,7 @@ class QueryRows(EntityRows):
         with (
             duck(DuckLimits(self._limits.memory, folder, self._limits.threads)) as connection,
             pa.ipc.new_file(str(ready._file), self.schema, options=options) as sink,
+            _users_sql(),
         ):
             for batch in connection.sql(self.query).to_arrow_reader(_READ_ROWS):
                 sink.write_batch(batch)
@@ -165,7 +165,7 @@ class QueryRows(EntityRows):
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         if self._file is None:
-            with duck(self._limits) as connection:
+            with duck(self._limits) as connection, _users_sql():
                 yield from connection.sql(self.query).to_arrow_reader(_READ_ROWS)
             return
         with pa.memory_map(str(self._file)) as mapped:
@@ -181,9 +181,26 @@ def entity_rows(given: Any, limits: DuckLimits) -> EntityRows:
         BadInput: it is something else, or can't be read, or two columns have one name.
     """
     rows = _opened(given, limits)
-    if twice := sorted({name for name in rows.schema.names if rows.schema.names.count(name) > 1}):
-        raise BadInput(f"entity rows have two columns named {', '.join(twice)}", fix="Rename one")
+    _refuse_twice(rows.schema.names)
     return rows
+
+
+@contextmanager
+def _users_sql() -> Iterator[None]:
+    """What DuckDB says of the user's own query is not about our data; Ctrl-C, memory and disk are no fault of it."""
+    try:
+        yield
+    except (duckdb.InterruptException, duckdb.OutOfMemoryException):
+        raise
+    except duckdb.Error as error:
+        if "No space left" in str(error):
+            raise
+        raise BadInput(f"the entity rows' SQL failed: {error}", fix="Correct it") from error
+
+
+def _refuse_twice(names: list[str]) -> None:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise BadInput(f"entity rows have two columns named {', '.join(twice)}", fix="Rename one")
 
 
 def _opened(given: Any, limits: DuckLimits) -> EntityRows:
