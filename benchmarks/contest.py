@@ -38,9 +38,10 @@ class Contestant:
     Attributes:
         name: as the table has it.
         module: below `benchmarks.contestants`.
-        ours: one of ours; each other one is compared with the first of these.
+        ours: one of ours; each other one is compared with the first of these that has the same `pair`.
         largest: bigger sizes are not tried: it is known to take minutes or all memory there.
         options: handed to the module.
+        pair: a way of working; only contestants of one way are compared.
         limit: does less than the work: what the machine could do at best.
     """
 
@@ -50,6 +51,7 @@ class Contestant:
     largest: int = HUGE
     options: dict[str, str] = field(default_factory=dict)
     limit: bool = False
+    pair: str = ""
 
 
 @dataclass(frozen=True)

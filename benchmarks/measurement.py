@@ -20,6 +20,7 @@ class Measurement:
         peak_bytes: resident memory of each run; the table takes the most.
         scratch_bytes: intermediate files, the most of any run.
         answer: None where it was run by somebody who checks nothing.
+        pair: only those of one pair are compared.
         absent: why there are no figures; empty where there are.
     """
 
@@ -33,6 +34,7 @@ class Measurement:
     scratch_bytes: int = 0
     answer: Answer | None = None
     absent: str = ""
+    pair: str = ""
 
     @property
     def best(self) -> float:

@@ -72,7 +72,7 @@ def _own_key(inputs: dict[str, str], run: str) -> dict[str, str]:
 def measurement(work: Work, size: int, lane: Lane) -> Measurement:
     """What the lane has come to."""
     who = lane.contestant
-    basis = Measurement(work.name, size, who.name, who.ours, who.limit, absent=lane.absent)
+    basis = Measurement(work.name, size, who.name, who.ours, who.limit, absent=lane.absent, pair=who.pair)
     if lane.absent:
         return basis
     return replace(

@@ -59,8 +59,11 @@ def rows_of(measurements: Iterable[Measurement]) -> list[Row]:
 
 
 def _of_one_size(group: list[Measurement]) -> Iterator[Row]:
-    ours = [each for each in group if each.ours]
-    yield from (Row(ours[0], each) for each in group if ours and each is not ours[0])
+    first: dict[str, Measurement] = {}
+    for each in group:
+        if each.ours:
+            first.setdefault(each.pair, each)
+    yield from (Row(first[each.pair], each) for each in group if each.pair in first and each is not first[each.pair])
 
 
 def _beyond(found: list[Measurement]) -> Iterator[Row]:
@@ -84,8 +87,10 @@ def markdown(rows: Iterable[Row], unit: str) -> str:
 
 
 def seconds(each: Measurement) -> str:
-    """The best run; the reason where there is none."""
-    return f"{ABSENT} ({each.absent})" if each.absent else duration(each.best)
+    """The best run, and whether it was the only one; the reason where there is none."""
+    if each.absent:
+        return f"{ABSENT} ({each.absent})"
+    return duration(each.best) + (" (one run)" if len(each.seconds) == 1 else "")
 
 
 def duration(took: float) -> str:

@@ -100,3 +100,13 @@ def test_every_line_of_the_markdown_has_as_many_cells() -> None:
     lines = markdown(rows_of([OURS, THEIRS, larger(OURS), larger(NOT_RUN)]), "rows").splitlines()
     assert len(lines) == 5
     assert {line.count("|") for line in lines} == {len(HEADINGS) + 1}
+
+
+def test_only_those_of_one_way_of_working_are_compared() -> None:
+    ways = [dataclasses.replace(each, pair=pair) for pair in ("one", "at once") for each in (OURS, THEIRS)]
+    assert [(row.ours.pair, row.other.pair) for row in rows_of(ways)] == [("one", "one"), ("at once", "at once")]
+
+
+def test_a_figure_of_one_run_is_marked() -> None:
+    (row,) = rows_of([OURS, dataclasses.replace(THEIRS, seconds=(40.0,))])
+    assert row.cells()[2:4] == ("1.00 s", "40.0 s (one run)")

@@ -63,7 +63,7 @@ def batch(plan: str) -> Work:
         name="batch",
         title="Batch: read the input, join its features, predict, write",
         unit="rows",
-        measured="whole processes from their start to their end: data-extraction and batch-prediction, or the plain script",
+        measured="whole processes from start to end: data-extraction and batch-prediction, or the plain script",
         sizes=Sizes(quick=(10_000,), usual=(MILLION, 10 * MILLION), large=(100 * MILLION,)),
         contestants=(
             Contestant("Twinserve", "batch.twinserve", ours=True),

@@ -49,6 +49,10 @@ def in_world(_shop: Workshop, job: Job) -> dict[str, str]:
     return environment(Path(job.inputs["world"]), job.inputs["preset"])
 
 
+def _at_once(name: str, module: str, *, ours: bool = False) -> Contestant:
+    return Contestant(name, module, ours=ours, options=AT_ONCE, pair="at once")
+
+
 def scoring(plan: str, preset: str) -> Work:
     """The work on the model that a preset of `params.yaml` makes."""
     return Work(
@@ -58,10 +62,10 @@ def scoring(plan: str, preset: str) -> Work:
         measured="one batch: the mean of many, rows in memory, result in memory",
         sizes=Sizes(quick=(5, 1_000), usual=(5, 100, 1_000, 16_384, LARGEST)),
         contestants=(
-            Contestant("Twinserve, batches at once", "scoring.twinserve", ours=True, options=AT_ONCE),
-            Contestant("Twinserve, batch by batch", "scoring.twinserve", ours=True),
-            Contestant("scikit-learn predict_proba", "scoring.sklearn_proba"),
-            Contestant("scikit-learn predict_proba, batches at once", "scoring.sklearn_proba", options=AT_ONCE),
+            Contestant("Twinserve, batch by batch", "scoring.twinserve", ours=True, pair="one"),
+            Contestant("scikit-learn predict_proba, batch by batch", "scoring.sklearn_proba", pair="one"),
+            _at_once("Twinserve, batches at once", "scoring.twinserve", ours=True),
+            _at_once("scikit-learn predict_proba, batches at once", "scoring.sklearn_proba"),
         ),
         inputs=partial(inputs, plan=plan, preset=preset),
         check=check,
