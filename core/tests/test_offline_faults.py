@@ -165,6 +165,14 @@ def test_what_is_wrong_with_sql_is_said_of_the_sql(store: FeatureStore, sql: str
         store.get_historical_features(sql, ["fresh:b"]).to_arrow()
 
 
+def test_a_moment_after_the_year_9999_is_refused_whatever_its_unit(store: FeatureStore, tmp_path: Path) -> None:
+    moment = pa.array([300_000_000_000], pa.timestamp("s")).cast(pa.timestamp("us", tz="UTC"))
+    for kind in (pa.timestamp("us", tz="UTC"), pa.timestamp("ms", tz="UTC")):
+        pq.write_table(pa.table({"id": [1], "event_timestamp": moment.cast(kind)}), tmp_path / "late.parquet")
+        with pytest.raises(BadInput, match="a moment that is none"):
+            store.get_historical_features(str(tmp_path / "late.parquet"), ["fresh:b"]).to_arrow()
+
+
 # --- disks and processes ---------------------------------------------------------------------------------------------
 
 VIEW = JoinedView("v", Path("?"), {"id": ("id", "INT64")}, {"x": "x"}, {"x": pa.string()}, "ts", None, None)

@@ -252,7 +252,10 @@ def _statistics(parquet: pq.ParquetFile, column: str) -> pa.Array | None:
     found = [metadata.row_group(i).column(at).statistics for i in range(metadata.num_row_groups)]
     if not all(each is not None and each.has_min_max for each in found):
         return None
-    return pa.array([end for each in found for end in (each.min, each.max)], pa.timestamp("us", tz="UTC"))
+    try:
+        return pa.array([end for each in found for end in (each.min, each.max)], INSTANT)
+    except (OverflowError, ValueError):  # a year that Python's times don't hold: the values themselves tell
+        return None
 
 
 def _range(times: pa.Array | pa.ChunkedArray) -> tuple[int | None, int | None]:

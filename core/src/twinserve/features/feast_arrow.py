@@ -11,6 +11,7 @@ from feast.types import Array, Set, from_feast_to_pyarrow_type
 from twinserve.arrow_types import ARROW_TYPES
 from twinserve.times import INSTANT, as_instants
 
+_CALENDAR = (-62_135_596_800_000_000, 253_402_300_800_000_000)  # microseconds: the years 1 to 9999
 # the types in which keys of the two sides are compared
 _KEY_TYPES = {
     "INT32": pa.int64(),
@@ -50,10 +51,10 @@ def cast_column(values: pa.ChunkedArray | pa.Array, target: pa.DataType | None) 
     Raises:
         ValueError: a value does not fit; no number is cut to a whole one, none overflows.
     """
+    if target is not None and target.equals(INSTANT):
+        return _instants(values)
     if target is None or values.type.equals(target):
         return values
-    if target.equals(INSTANT):
-        return _instants(values)
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     try:
@@ -64,9 +65,18 @@ def cast_column(values: pa.ChunkedArray | pa.Array, target: pa.DataType | None) 
 
 
 def _instants(values: pa.ChunkedArray | pa.Array) -> pa.Array | pa.ChunkedArray:
-    if pa.types.is_timestamp(values.type) and values.type.unit == "us":
+    if pa.types.is_timestamp(values.type) and values.type.unit == "us" and _in_calendar(values):
         return values.cast(INSTANT)
     read = as_instants(values)
     if read.wrong.any():
-        raise ValueError(f"{values[int(read.wrong.argmax())]} is no time")
+        wrong = values[int(read.wrong.argmax())]  # Python can't show a timestamp that it can't hold
+        shown = f"{wrong.value} of {wrong.type}" if pa.types.is_timestamp(wrong.type) else str(wrong)
+        raise ValueError(f"{shown} is no time")
     return read.values
+
+
+def _in_calendar(micros: pa.ChunkedArray | pa.Array) -> bool:
+    """Whether all lie in the years 1 to 9999."""
+    ends = pc.min_max(micros.cast(pa.int64()))
+    low, high = ends["min"].as_py(), ends["max"].as_py()
+    return low is None or (low >= _CALENDAR[0] and high < _CALENDAR[1])
