@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,6 +20,7 @@ from twinserve.errors import BadInput
 from twinserve.features.asof import Join, JoinLimits
 from twinserve.features.duck import DuckLimits, duck
 from twinserve.features.entity_source import entity_rows
+from twinserve.features.feast_arrow import cast_column
 from twinserve.features.latest_rows import latest_sql
 from twinserve.features.point_in_time import JoinedView
 
@@ -146,6 +148,43 @@ def test_a_column_that_is_not_there_is_named() -> None:
     with pytest.raises(BadInput, match="price"), duck() as connection:
         connection.execute("CREATE TABLE t (id BIGINT, ts TIMESTAMP)")
         connection.execute(latest_sql("t", {"id": "INT64"}, {"price": "DOUBLE"}, "ts", None, "true"))
+
+
+def latest_of(stored: pa.Table, key: str, features: dict[str, str]) -> list[tuple[Any, ...]]:
+    with duck() as connection:
+        connection.register("stored", stored)
+        return connection.execute(latest_sql("stored", {"id": key}, features, "ts", None, "true")).fetchall()
+
+
+def test_columns_that_differ_only_by_case_are_refused() -> None:
+    stored = pa.table({"id": [1], "Trips": [1.0], "trips": [2.0], "ts": [START]})
+    with pytest.raises(BadInput, match="Trips and trips"):
+        latest_of(stored, "INT64", {"Trips": "DOUBLE", "trips": "DOUBLE"})
+    assert latest_of(pa.table({"id": [1], "trips": [2.0], "ts": [START]}), "INT64", {"trips": "DOUBLE"})[0][1] == 2.0
+
+
+WHOLE = [pa.array([1.0, -3.0]), pa.array([1.5, 2.0]), pa.array([float("nan")]), pa.array([2.0**63]), pa.array([5e9])]
+WHOLE += [pa.array(["12", None]), pa.array(["1.5"]), pa.array([" 1"]), pa.array([True, False, None])]
+WHOLE += [pa.array([Decimal("2.0")]), pa.array([Decimal("1.5")]), pa.array([2**63], pa.uint64()), pa.array([5 * 10**9])]
+
+
+@pytest.mark.parametrize("values", WHOLE, ids=lambda values: str(values.to_pylist()))
+@pytest.mark.parametrize(("kind", "arrow"), [("INT32", pa.int32()), ("INT64", pa.int64())])
+def test_whole_numbers_are_cast_as_the_join_casts_them(values: pa.Array, kind: str, arrow: pa.DataType) -> None:
+    stored = pa.table({"id": range(len(values)), "it's": values, "ts": [START] * len(values)})
+    try:
+        expected = cast_column(values, arrow).to_pylist()
+    except ValueError:
+        with pytest.raises(BadInput, match=f"column it's is not {kind}: "):
+            latest_of(stored, "INT64", {"it's": kind})
+    else:
+        assert [row[1] for row in sorted(latest_of(stored, "INT64", {"it's": kind}))] == expected
+
+
+def test_a_key_that_is_not_whole_is_refused_not_rounded_into_another() -> None:
+    stored = pa.table({"id": [1.5, 2.0], "a": [1.0, 2.0], "ts": [START] * 2})
+    with pytest.raises(BadInput, match=r"column id is not INT64: 1\.5"):
+        latest_of(stored, "INT64", {"a": "DOUBLE"})
 
 
 def test_a_damaged_file_is_named(tmp_path: Any) -> None:

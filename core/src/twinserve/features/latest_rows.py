@@ -6,7 +6,7 @@ definition, as in the point-in-time join: the answer never depends on the order 
 
 from __future__ import annotations
 
-from twinserve.features.point_in_time import quoted, typed
+from twinserve.features.point_in_time import quoted, refuse_alike, typed
 
 _AT = "__at"
 
@@ -28,10 +28,14 @@ def latest_sql(
         keys: stored column → Feast type.
         features: stored column → Feast type.
         where: SQL condition on the stored rows; `true` for all.
+
+    Raises:
+        BadInput: two columns differ only by case.
     """
     at, names = f"CAST({quoted(timestamp)} AS TIMESTAMPTZ)", [quoted(key) for key in keys]
     times = {timestamp: "UNIX_TIMESTAMP", **({created: "UNIX_TIMESTAMP"} if created else {})}
     columns = {**keys, **features, **times}
+    refuse_alike(columns)
     typed_columns = ", ".join(f"{typed(column, kind)} AS {quoted(column)}" for column, kind in columns.items())
     known = f"FROM {relation} WHERE ({where}) AND {quoted(timestamp)} IS NOT NULL"
     typed_keys = [f"{typed(key, kind)} AS {quoted(key)}" for key, kind in keys.items()]

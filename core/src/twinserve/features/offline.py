@@ -36,7 +36,7 @@ from twinserve.features.feast_arrow import declared_type
 from twinserve.features.feature_logs import write_logs
 from twinserve.features.feature_rows import FeatureFiles, named
 from twinserve.features.latest_rows import latest_sql
-from twinserve.features.point_in_time import JoinedView, parquet_relation, quoted
+from twinserve.features.point_in_time import JoinedView, parquet_relation, quoted, refuse_alike
 from twinserve.features.pushed_rows import push_rows
 from twinserve.features.retrieval_job import AsofRetrievalJob
 from twinserve.features.source_files import Span, files_touching, parquet_files, source_path
@@ -147,6 +147,7 @@ class AsofOfflineStore(OfflineStore):  # type: ignore[misc]
         """Every row with an event time in `[start_date, end_date]`; an open end has no limit."""
         times = [timestamp_field, *([created_timestamp_column] if created_timestamp_column else [])]
         names = dict.fromkeys([*join_key_columns, *feature_name_columns, *times])
+        refuse_alike(names)
         columns = [quoted(column) for column in names] + ([] if join_key_columns else [_DUMMY])
         where = _between(timestamp_field, start_date, end_date)
 

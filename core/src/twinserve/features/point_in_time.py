@@ -11,11 +11,14 @@ Times are compared as whole microseconds since 1970 UTC, free of the session's t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
+
+from twinserve.errors import BadInput
 
 # Feast value type -> DuckDB type. What is not here (lists, maps, …) is passed through as stored.
 DUCKDB_TYPES = {
@@ -28,6 +31,7 @@ DUCKDB_TYPES = {
     "BYTES": "BLOB",
     "UNIX_TIMESTAMP": "TIMESTAMPTZ",
 }
+_WHOLE = ("INTEGER", "BIGINT")
 EVENT_TIME_SUFFIX = "__event_timestamp"
 
 
@@ -71,6 +75,33 @@ def quoted(name: str) -> str:
 
 
 def typed(column: str, feast_type: str) -> str:
-    """The stored column, cast to what its Feast type is in DuckDB."""
+    """The stored column, cast to what its Feast type is in DuckDB.
+
+    A number that is not whole is refused where whole ones are declared, as the join refuses it: a plain cast rounds,
+    and keys with it. DuckDB knows `typeof` before it runs: a column stored as declared is read as it is.
+    """
     kind = DUCKDB_TYPES.get(feast_type)
-    return f"CAST({quoted(column)} AS {kind})" if kind else quoted(column)
+    if kind not in _WHOLE:
+        return f"CAST({quoted(column)} AS {kind})" if kind else quoted(column)
+    stored = quoted(column)
+    text = f"CAST({stored} AS VARCHAR)"
+    digits = f"(typeof({stored}) <> 'VARCHAR' OR regexp_full_match({text}, '-?[0-9]+'))"
+    label = f"column {column} is not {feast_type}: ".replace("'", "''")
+    return (
+        f"CASE WHEN typeof({stored}) = '{kind}' THEN CAST({stored} AS {kind}) WHEN {stored} IS NULL THEN NULL "
+        f"WHEN TRY_CAST({stored} AS {kind}) = {stored} AND {digits} THEN CAST({stored} AS {kind}) "
+        f"ELSE error('{label}' || {text}) END"
+    )
+
+
+def refuse_alike(columns: Iterable[str]) -> None:
+    """DuckDB's identifiers ignore case: of two columns that differ only by it, one would be read twice.
+
+    Raises:
+        BadInput: there are two; names both.
+    """
+    seen: dict[str, str] = {}
+    for column in columns:
+        other = seen.setdefault(column.lower(), column)
+        if other != column:
+            raise BadInput(f"columns {other} and {column} differ only by case", fix="Rename one, in data and view")
