@@ -28,6 +28,12 @@ def test_every_row_comes_once_in_order(file: Path) -> None:
     assert pa.Table.from_batches(batches).equals(pq.read_table(file, columns=["x"]))
 
 
+def test_only_the_row_groups_asked_for_are_read(file: Path) -> None:
+    with pq.ParquetFile(file) as parquet:
+        batches = list(parquet_batches(parquet, 3_000, ["x"], row_groups=range(38, 40)))
+    assert pa.Table.from_batches(batches).equals(pq.read_table(file, columns=["x"]).slice(380_000))
+
+
 def test_pages_that_were_passed_are_given_up(file: Path) -> None:
     before, held = pa.total_allocated_bytes(), []
     with pq.ParquetFile(file) as parquet:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from twinserve.atomic import atomic_file
 from twinserve.features.duck import DuckLimits, duck
+from twinserve.parquet_batches import parquet_batches
 
 BATCH_ROWS = 16_384
 BATCH_BYTES = 8 << 20
@@ -51,7 +52,7 @@ class StagedRows:
                     groups.append(number)
                 else:
                     skip -= rows
-            for batch in file.iter_batches(_batch_rows(file.metadata), row_groups=groups):
+            for batch in parquet_batches(file, _batch_rows(file.metadata), row_groups=groups):
                 if skip < batch.num_rows:
                     yield batch.slice(skip)
                 skip = max(0, skip - batch.num_rows)
