@@ -309,17 +309,51 @@ def interrupt_main_after(client: Any, rows: int) -> None:
     _thread.interrupt_main()
 
 
-def test_rows_staged_for_another_interval_are_dropped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_staged_for_another_interval_are_written_first(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.store().apply([SHOP, sales(world.source(random_rows(900, 200)))])
-    end = END - timedelta(days=3)
-    expected = world.by(world.store("local"), START, end)
+    expected = world.by(world.store("local"))
     world.redis.flushall()
     with monkeypatch.context() as patch:
         patch.setattr("twinserve.features.online_write.write_rows", interrupted)
         with pytest.raises(KeyboardInterrupt):
             world.store().materialize(START, END)
-    world.store().materialize(START, end)
+    world.store().materialize(START, END - timedelta(days=3))
     assert world.contents() == expected
+    assert not list(world.staging.rglob("*.parquet"))
+
+
+INCREMENTAL = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_batch_engine import World
+World(Path(sys.argv[2]), sys.argv[3]).store().materialize_incremental(datetime.now(UTC))
+"""
+
+
+def test_a_killed_incremental_run_is_gone_on_with(world: World, capfd: pytest.CaptureFixture[str]) -> None:
+    rows = random_rows(60_000, 50_000)
+    times = [datetime.now(UTC) - timedelta(days=2) + timedelta(seconds=n) for n in range(rows.num_rows)]
+    place = rows.column_names.index("event_timestamp")
+    recent = rows.set_column(place, "event_timestamp", pa.array(times, UTC_MICROS))
+    world.store().apply([SHOP, sales(world.source(recent))])
+    words = [sys.executable, "-c", INCREMENTAL, str(Path(__file__).parent), str(world.folder), world.url]
+    with subprocess.Popen(words, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        note = "twinserve:materializing:market:sales"
+        while process.poll() is None and int((world.redis.get(note) or b"x 0").split()[1]) < 5_000:
+            time.sleep(0.0005)
+        process.kill()
+    time.sleep(0.3)  # Redis still reads what was on its way
+    done = int(world.redis.get(note).split()[1])
+    (staged,) = world.staging.rglob("*.parquet")
+    left = pq.read_metadata(staged).num_rows - done
+    end = datetime.now(UTC)
+    world.store().materialize_incremental(end)
+    assert f"{left}/{left}" in capfd.readouterr().err
+    assert not staged.exists()
+    resumed = world.contents()
+    assert resumed == world.by(world.store(), end - timedelta(days=30), end)
 
 
 def interrupted(*_: Any) -> int:
@@ -453,11 +487,15 @@ def test_without_a_folder_rows_are_staged_in_a_private_temporary_one(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(world.folder / "tmp"))
+    (world.folder / "tmp").mkdir()
     world.store().apply([SHOP, sales(world.source(random_rows(100, 20)))])
     world.by(world.store({"type": OURS, "memory_mb": 64}))
     (folder,) = (world.folder / "tmp").glob("twinserve-staging-*")
     assert folder.stat().st_mode & 0o777 == 0o700
     assert not list(folder.rglob("*.parquet"))
+    folder.chmod(0o755)
+    with pytest.raises(BadInput, match="is not a folder of ours alone"):
+        world.by(world.store({"type": OURS, "memory_mb": 64}))
 
 
 def test_a_bare_name_is_enough_to_choose_the_engine(world: World) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twinserve.times import _from_any_text, as_instants
+from twinserve.times import _from_any_text, as_instants, as_micros
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -115,3 +115,10 @@ def test_the_fast_parser_reads_what_the_thorough_one_reads(texts: list[str | Non
     fast, thorough = as_instants(column), _from_any_text(column)
     assert fast.values.equals(thorough.values)
     assert (fast.wrong.tolist(), fast.naive) == (thorough.wrong.tolist(), thorough.naive)
+
+
+def test_a_moment_is_microseconds_exactly() -> None:
+    # through a float of seconds the last digit is lost
+    moment = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+    assert as_micros(moment) == 253_402_300_799_999_999
+    assert as_micros(datetime(1969, 12, 31, 23, 59, 59, 999_999)) == -1

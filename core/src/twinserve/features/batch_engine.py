@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import tempfile
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from feast.infra.compute_engines.local.job import LocalMaterializationJob
 from feast.infra.online_stores.redis import RedisOnlineStore, RedisType
 from feast.infra.registry.base_registry import BaseRegistry
 
+from twinserve.errors import BadInput
 from twinserve.features.day_files import signature
 from twinserve.features.feast_errors import feast_errors
 from twinserve.features.online_view import OnlineView, online_view
@@ -33,6 +36,7 @@ from twinserve.features.point_in_time import parquet_relation, quoted
 from twinserve.features.source_files import Span, files_touching, parquet_files, source_path
 from twinserve.features.staged_rows import StagedRows, staged_rows
 from twinserve.locks import one_at_a_time
+from twinserve.times import as_micros
 
 
 class RedisBatchEngineConfig(LocalComputeEngineConfig):  # type: ignore[misc]
@@ -75,24 +79,47 @@ class RedisBatchEngine(LocalComputeEngine):  # type: ignore[misc]
         folder = self._staging or _temporary_folder()
         file = staging_file(folder / _digest(self.repo_config.online_store.connection_string), view)
         with one_at_a_time(file.with_suffix(".lock")):
-            staged = self._staged(file, view, task)
-            write_staged(client, view, staged, lambda rows: _bar(task, rows))
-            finished(client, view, staged)
+            rows = self._request(file, view, task)
+            begun = staged_rows(file)
+            if begun and begun.request.startswith(view.digest):
+                _finish(client, view, begun, task)
+            if begun is None or begun.request != rows.request:
+                _finish(client, view, rows.collected(self._memory), task)
 
-    def _staged(self, file: Path, view: OnlineView, task: MaterializationTask) -> StagedRows:
-        """What an earlier run left of the very same request, or the rows collected anew."""
+    def _request(self, file: Path, view: OnlineView, task: MaterializationTask) -> _Request:
         root = source_path(task.feature_view.batch_source, self.repo_config.repo_path)
-        span = Span(_micros(task.start_time), _micros(task.end_time))
+        span = Span(as_micros(task.start_time), as_micros(task.end_time))
         everything = parquet_files(root)
         # one file at least: its columns are what an empty answer is made of
-        files = {str(file): signature(file) for file in files_touching(root, everything, span) or everything[-1:]}
-        request = _digest(f"{view.digest} {files} {task.start_time} {task.end_time}")
-        found = staged_rows(file, request)
-        if found is not None:
-            return found
-        at = f"CAST({quoted(view.timestamp)} AS TIMESTAMPTZ)"
-        where = f"{at} BETWEEN '{task.start_time.isoformat()}' AND '{task.end_time.isoformat()}'"
-        return collect(file, request, view, parquet_relation(list(files)), where, files=files, memory=self._memory)
+        files = {str(path): signature(path) for path in files_touching(root, everything, span) or everything[-1:]}
+        return _Request(file, view, files, task.start_time, task.end_time)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What is asked for: the rows of these files from start to end, to be staged in `file`."""
+
+    file: Path
+    view: OnlineView
+    files: dict[str, str]
+    start: datetime
+    end: datetime
+
+    @property
+    def request(self) -> str:
+        """Begins with the digest of the definition: what is staged for the same one can be finished."""
+        return f"{self.view.digest} {_digest(f'{self.files} {self.start} {self.end}')}"
+
+    def collected(self, memory: int | None) -> StagedRows:
+        at = f"CAST({quoted(self.view.timestamp)} AS TIMESTAMPTZ)"
+        where = f"{at} BETWEEN '{self.start.isoformat()}' AND '{self.end.isoformat()}'"
+        relation = parquet_relation(list(self.files))
+        return collect(self.file, self.request, self.view, relation, where, files=self.files, memory=memory)
+
+
+def _finish(client: redis.Redis, view: OnlineView, staged: StagedRows, task: MaterializationTask) -> None:
+    write_staged(client, view, staged, lambda rows: _bar(task, rows))
+    finished(client, view, staged)
 
 
 def is_written_here(engine: RedisBatchEngine, task: MaterializationTask) -> bool:
@@ -130,13 +157,21 @@ class _Silent:
 
 
 def _temporary_folder() -> Path:
+    """Ours alone: in a folder that everybody may write to, somebody may have been there before us.
+
+    Raises:
+        BadInput: what is there belongs to another user, is a link, or is open to others.
+    """
     folder = Path(tempfile.gettempdir()) / f"twinserve-staging-{os.getuid()}"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise BadInput(
+            f"{folder} is not a folder of ours alone: rows are not staged there",
+            fix="Set staging_path of batch_engine in feature_store.yaml",
+        )
     return folder
-
-
-def _micros(moment: datetime) -> int:
-    return int(moment.timestamp() * 1_000_000)
 
 
 def _digest(text: str) -> str:

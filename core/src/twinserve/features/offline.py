@@ -40,6 +40,7 @@ from twinserve.features.point_in_time import JoinedView, parquet_relation, quote
 from twinserve.features.pushed_rows import push_rows
 from twinserve.features.retrieval_job import AsofRetrievalJob
 from twinserve.features.source_files import Span, files_touching, parquet_files, source_path
+from twinserve.times import as_micros
 
 __all__ = ["AsofOfflineStore", "AsofOfflineStoreConfig", "AsofRetrievalJob"]
 
@@ -296,7 +297,7 @@ def _refuse_bad_columns(columns: list[str], views: list[JoinedView]) -> None:
 
 
 def _instant(moment: datetime | None) -> int | None:
-    return None if moment is None else (make_tzaware(moment) - _EPOCH) // timedelta(microseconds=1)
+    return None if moment is None else as_micros(moment)
 
 
 def _moment(micros: int | None) -> datetime | None:
