@@ -6,6 +6,7 @@ import _thread
 import itertools
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 from google.protobuf.timestamp_pb2 import Timestamp
+from small_disk import on_small_disk
 
 from twinserve.embedded.redis import leased_redis
 from twinserve.errors import BadInput, TransientError
@@ -278,22 +280,14 @@ def test_a_user_who_may_not_write_is_told_what_to_allow(settings: Settings, worl
             client.acl_deluser("reader")
 
 
-@pytest.fixture
-def full_disk(settings: Settings) -> Iterator[None]:
-    """The staging folder on a file system of its own, of half a megabyte."""
-    place = settings.home / "materialize"
-    place.mkdir(parents=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(place)], check=True)
-    yield
-    subprocess.run(["umount", str(place)], check=True)
-
-
-@pytest.mark.usefixtures("full_disk")
 def test_a_full_disk_is_transient_and_leaves_nothing(settings: Settings, world: str) -> None:
-    with pytest.raises(TransientError, match=r"[Nn]o space left"):
-        run(settings, world)
-    assert {path.suffix for path in (settings.home / "materialize").iterdir()} <= {".lock", ".spill"}
+    command = [sys.executable, "-c", RUN, world]
+    ended = on_small_disk(settings.home / "materialize", "512k", command, child_environment(settings))
+    assert ended.code != 0
+    assert re.search("TransientError: .*[Nn]o space left", ended.said)
+    assert {Path(name).suffix for name in ended.left} <= {".lock", ".spill"}
     assert contents(world) == {}
+    assert run(settings, world).written == KEYS
 
 
 def test_a_truncated_file_is_named(settings: Settings, world: str) -> None:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -20,13 +19,14 @@ import pytest
 from batch_run import Batch, untimed
 from numpy.typing import NDArray
 from serving_worlds import FRESH, NOW, NULL, STALE, UNKNOWN, World, program
+from small_disk import on_small_disk
 from waiting import until
 
 from model_serving.batch.batch_prediction import batch_prediction
 from model_serving.batch.score_summary import ScoreSummary
 from model_serving.batch.shard_scoring import ShardRows
 from model_serving.batch.shards import CHUNK, row_groups
-from twinserve.errors import BadInput, StepMissing, TransientError
+from twinserve.errors import BadInput, ExitCode, StepMissing
 from twinserve.missing import Matrix
 from twinserve.overlap import processors
 from twinserve.registry import ServedModel
@@ -402,26 +402,14 @@ def test_a_published_file_that_is_gone_is_told(batch: Batch, tmp_path: Path) -> 
         cut.predict()
 
 
-@pytest.fixture
-def small_disk(batch: Batch) -> Iterator[Path]:
-    """The place of the run's unfinished files, on a disk of 1 MB."""
-    batch.run.unfinished.mkdir(parents=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(batch.run.unfinished)], check=True)
-    yield batch.run.unfinished
-    subprocess.run(["umount", "--lazy", str(batch.run.unfinished)], check=False)
-
-
-def test_a_full_disk_is_told_and_the_rest_done_later(
-    batch: Batch, small_disk: Path, large: Path, undisturbed: dict[str, bytes]
-) -> None:
+def test_a_full_disk_is_told_and_the_rest_done_later(batch: Batch, large: Path, undisturbed: dict[str, bytes]) -> None:
     cut = batch.sharded(SHARD_ROWS)
     cut.init()
     cut.extract(large)
-    (small_disk / "ballast").write_bytes(bytes(900_000))
-    with pytest.raises(TransientError, match="no space left to write"):
-        cut.predict()
-    assert [file.name for file in small_disk.iterdir()] == ["ballast"]
-    subprocess.run(["umount", "--lazy", str(small_disk)], check=True)
+    command = [program(), "batch", "batch-prediction", "--run-key", batch.run.key]
+    ended = on_small_disk(batch.run.unfinished, "128k", command, batch.world.environment)
+    assert (ended.code, ended.left) == (ExitCode.TRANSIENT, ())
+    assert "no space left to write" in ended.said
     assert cut.predict()["rows"] == ROWS
     for name, content in cut.bytes.items():
         assert len(content) == pytest.approx(len(undisturbed[name]), abs=200)  # all but the run's name
