@@ -5,8 +5,9 @@ Pytest would otherwise take `data_pipeline/`, say, for the package, and its modu
 
 import os
 
-# as the commands do (twinserve.containment); OpenMP reads it when the first library that uses it is loaded
+# as the commands do (twinserve.containment); read when the first library that uses them is loaded
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import data_pipeline
 import model_serving

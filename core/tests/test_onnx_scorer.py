@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ import pytest
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
 from scipy.special import expit
 
+from twinserve.containment import containing_environment
 from twinserve.onnx_scorer import CHUNK, METADATA_KEY, OnnxUnusable, Usage, load_onnx_score
 from twinserve.row_order import Cut
 
@@ -100,3 +104,13 @@ def test_a_file_that_points_at_another_is_refused(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     with pytest.raises(OnnxUnusable, match="refers to other files"):
         load_onnx_score(content(Usage(), model))
+
+
+def test_onnx_runtime_keeps_no_record_of_what_it_does(tmp_path: Path) -> None:
+    model = tmp_path / "model.onnx"
+    model.write_bytes(doubling().SerializeToString())
+    home = tmp_path / "home"
+    words = "import sys, onnxruntime; onnxruntime.InferenceSession(sys.argv[1])"
+    environment = os.environ | containing_environment(home) | {"HOME": str(home)}
+    subprocess.run([sys.executable, "-c", words, str(model)], env=environment, check=True)
+    assert [path for path in home.rglob("*") if path.is_file()] == []

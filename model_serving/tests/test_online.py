@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import jsonschema
@@ -39,7 +39,7 @@ from model_serving.online.readiness import Readiness
 from model_serving.online.refusal import CODES, Refusal
 from model_serving.online.wire import InferenceRequest
 from twinserve.contract import Contract
-from twinserve.errors import BadInput
+from twinserve.errors import BadInput, StepMissing
 from twinserve.features.materialize import materialize
 from twinserve.features.online import OnlineRows
 from twinserve.missing import NO_EVENT
@@ -281,6 +281,21 @@ async def test_not_ready_says_why_and_when_to_come_back() -> None:
     with pytest.raises(Refusal) as refused:
         readiness.needed()
     assert (refused.value.code, refused.value.retry_after) == ("model_not_ready", 1)
+
+
+async def test_connections_are_taken_once_the_first_attempt_has_ended() -> None:
+    readiness, tried = Readiness(), []
+
+    def build() -> NoReturn:
+        tried.append(True)
+        raise StepMissing("no champion", fix="Train one")
+
+    trying = asyncio.create_task(readiness.keep_trying(build))
+    async with asyncio.timeout(30):
+        await readiness.first_try(3600)
+    assert tried
+    assert "no champion" in readiness.why
+    trying.cancel()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ TELEMETRY_OFF = {
     "BENTOML_DO_NOT_TRACK": "True",
     "FEAST_USAGE": "False",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "ORT_DISABLE_TELEMETRY": "1",  # ONNX Runtime; read when it is imported, which otherwise opens a database of events
     "SCARF_ANALYTICS": "false",
     "SCARF_NO_ANALYTICS": "true",
 }

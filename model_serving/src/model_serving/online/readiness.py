@@ -94,6 +94,7 @@ class Readiness:
             model = self.serving.plane.serves
             logger.info("ready: %s version %s", model.name, model.version)
         self._note(self.model)
+        self._tried_once.set()
         return self.serving is not None
 
     def _explain(self, why: str) -> None:
