@@ -24,11 +24,13 @@ from feast_stores import OURS, open_feast
 from hypothesis import given
 from hypothesis import strategies as st
 from offline_rows import Asked, Row, at, definitions, entity_frame, write_rows
+from pydantic import ValidationError
 
 from twinserve.errors import BadInput, StepMissing, TransientError
 from twinserve.features.asof import Join, JoinLimits
 from twinserve.features.duck import DuckLimits
 from twinserve.features.entity_source import entity_rows
+from twinserve.features.offline import AsofOfflineStoreConfig
 from twinserve.features.parquet_stream import write_batches
 from twinserve.features.payload import Payload, PayloadWriter
 from twinserve.features.point_in_time import JoinedView
@@ -399,3 +401,14 @@ def wait_for(condition: Any, seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < end, "it never came"
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize("limit", ["50%", "1MB", "lots", 0])
+def test_a_memory_limit_that_cannot_be_kept_is_refused(limit: str | int) -> None:
+    with pytest.raises(ValidationError, match="memory_limit"):
+        AsofOfflineStoreConfig.model_validate({"memory_limit": limit})
+
+
+def test_a_folder_to_spill_to_that_cannot_be_made_is_named() -> None:
+    with pytest.raises(BadInput, match="/proc/none can't be made"), workspace(Path("/proc/none")):
+        pass

@@ -413,3 +413,14 @@ def test_a_full_disk_is_told_and_the_rest_done_later(batch: Batch, large: Path, 
     assert cut.predict()["rows"] == ROWS
     for name, content in cut.bytes.items():
         assert len(content) == pytest.approx(len(undisturbed[name]), abs=200)  # all but the run's name
+
+
+def test_an_input_that_is_refused_costs_nothing_that_was_extracted(batch: Batch, tmp_path: Path) -> None:
+    batch.init()
+    batch.extract(write_request(tmp_path / "in.parquet", 10))
+    other = tmp_path / "other.csv"
+    other.write_text("driver_id,conv_rate,event_timestamp\n")
+    for source in (tmp_path / "nowhere.csv", other):
+        with pytest.raises(BadInput):
+            batch.extract(source)
+    assert batch.predict()["rows"] == 10

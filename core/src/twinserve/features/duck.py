@@ -57,6 +57,8 @@ def duck(limits: DuckLimits | None = None) -> Iterator[duckdb.DuckDBPyConnection
     except duckdb.IOException as error:
         raise _io_error(error) from error
     except (duckdb.BinderException, duckdb.ConversionException, duckdb.InvalidInputException) as error:
+        if "magic bytes" in str(error):  # of Parquet, whose reader says so in this class
+            raise _io_error(error) from error
         raise BadInput(f"the data does not have the columns or types asked for: {error}") from error
     finally:
         connection.close()
@@ -87,7 +89,7 @@ def _cgroup_limits() -> list[int]:
     return [int(text) for text in texts if text.isdigit() and int(text) > 0]
 
 
-def _io_error(error: duckdb.IOException) -> Exception:
+def _io_error(error: duckdb.Error) -> Exception:
     if "No space left" in str(error):
         return TransientError(str(error), fix="Free space and run the command again")
     return BadInput(f"a data file can't be read: {error}", fix="Restore or remove the file named above")

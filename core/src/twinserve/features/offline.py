@@ -49,8 +49,8 @@ class AsofOfflineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
     """Feast finds this by its name beside the store's.
 
     Attributes:
-        memory_limit: what DuckDB may hold before it spills, for example `2GB`; a quarter of the machine's or the
-            container's memory unless given.
+        memory_limit: what DuckDB may hold before it spills, in bytes or as `2GB`, 64 MB at least; a quarter of the
+            machine's or the container's memory unless given.
         temp_directory: where it spills to, and large values lie during a join; `.tmp` beside the first view's data
             unless given, or the system's own where that can't be written to.
         threads: of DuckDB; one per core unless given.
@@ -59,7 +59,7 @@ class AsofOfflineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
     """
 
     type: Literal["twinserve.features.offline.AsofOfflineStore"] = "twinserve.features.offline.AsofOfflineStore"
-    memory_limit: ByteSize | None = None
+    memory_limit: ByteSize | None = Field(default=None, ge=64 << 20)
     temp_directory: Path | None = None
     threads: int | None = Field(default=None, ge=1)
     piece_rows: int | None = Field(default=None, ge=1)

@@ -66,10 +66,10 @@ class AsofRetrievalJob(RetrievalJob):  # type: ignore[misc]
                 schema = schema or self._settled(done.schema, batch.schema.names)
                 yield _in_schema(done, schema)
 
-    def write_parquet(self, target: Path, *, event_times: bool = False) -> int:
+    def write_parquet(self, target: Path | str, *, event_times: bool = False) -> int:
         """Stream the rows to a Parquet file that appears whole; returns their number."""
         with RowProgress("features", self._stream.total) as progress:
-            return write_batches(self.to_arrow_batches(event_times=event_times), target, progress)
+            return write_batches(self.to_arrow_batches(event_times=event_times), Path(target), progress)
 
     def _transformed(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         return _one_batch(_OneBatch(batch, self).to_arrow())

@@ -35,7 +35,8 @@ def open_store(settings: Settings, redis_url: str) -> FeatureStore:
             return FeatureStore(config=config)
     except ValueError as error:
         raise BadInput(
-            f"{settings.feature_repo / 'feature_store.yaml'}: {error}", fix="See Feast's documentation"
+            f"{settings.feature_repo / 'feature_store.yaml'}: {error}",
+            fix="See docs/guide/features.md for options of ours, Feast's documentation for the others",
         ) from error
 
 

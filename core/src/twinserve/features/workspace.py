@@ -32,6 +32,10 @@ def workspace(parent: Path) -> Iterator[Path]:
     folder, ours = parent / f"{_PREFIX}{secrets.token_hex(6)}", not parent.exists()
     try:
         handle = _made(folder)
+    except FileNotFoundError as error:
+        raise BadInput(
+            f"{parent} can't be made: {error.strerror}", fix="Set temp_directory of the offline store"
+        ) from error
     except OSError as error:
         raise _explained(error, parent) from error
     try:

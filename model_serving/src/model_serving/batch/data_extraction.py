@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,10 @@ def data_extraction(
 
 def _extracted(settings: Settings, redis_url: str, run: BatchRun, source: Path, moment: datetime | None) -> Extraction:
     pin, shard_rows, identity = run.needed_pin(), settings.batch_shard_rows, secrets.token_hex(8)
+    given = InputWriter(run, source, pin.contract, shard_rows, identity)
+    given.check(moment)  # a name mistyped must not cost what was extracted before
     run.forget_extraction()
-    with InputWriter(run, source, pin.contract, shard_rows, identity).beside(moment) as writing:
+    with given.beside(moment) as writing:
         store = open_store(settings, redis_url)  # Feast takes seconds to import
         pin.contract.check_service(describe_service(store, pin.contract.feature_service))
         found = writing.result()
@@ -89,8 +92,7 @@ def _join(store: Any, run: BatchRun, rows: int, contract: Contract, shard_rows: 
         first = next(batches)
 
         def counted() -> Iterator[pa.RecordBatch]:
-            yield first
-            for batch in batches:
+            for batch in chain([first], batches):
                 progress.advance(batch.num_rows)
                 yield batch
 

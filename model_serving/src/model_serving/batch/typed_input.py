@@ -51,6 +51,14 @@ class InputWriter:
         self._run, self._source, self._contract = run, source, contract
         self._shard_rows, self._identity = shard_rows, identity
 
+    def check(self, moment: datetime | None) -> None:
+        """Refuse a file that is not there or has other columns than are needed, before anything gives way to it.
+
+        Raises:
+            BadInput: says what is missing.
+        """
+        refuse_reserved_columns(self._source, self._reader(moment).schema.names, self._contract)
+
     @contextmanager
     def beside(self, moment: datetime | None) -> Iterator[Future[TypedInput]]:
         """Write while the block runs; nothing is left running after it.
@@ -70,11 +78,10 @@ class InputWriter:
                 stop.set()
 
     def _write(self, moment: datetime | None, hashing: Future[str], before: tuple[int, ...], stop: Event) -> TypedInput:
-        kinds: dict[str, str] = {key.name: key.dtype for key in self._contract.join_keys}
-        reader = EntityRowReader(self._source, kinds, timestamp=TIMESTAMP, moment=moment)
+        reader, asked = self._reader(moment), [*(key.name for key in self._contract.join_keys), TIMESTAMP]
         columns = tuple(reader.schema.names)
         refuse_reserved_columns(self._source, columns, self._contract)
-        self._split(takewhile(lambda _: not stop.is_set(), reader.batches()), reader.schema, [*kinds, TIMESTAMP])
+        self._split(takewhile(lambda _: not stop.is_set(), reader.batches()), reader.schema, asked)
         digest = hashing.result()
         if _stamp(self._source) != before:
             raise BadInput(
@@ -84,6 +91,10 @@ class InputWriter:
             logger.warning("%s", note)
         digest = digest_as_of(digest, moment) if moment and reader.undated else digest
         return TypedInput(digest, columns, reader.rows, tuple(reader.notes))
+
+    def _reader(self, moment: datetime | None) -> EntityRowReader:
+        kinds: dict[str, str] = {key.name: key.dtype for key in self._contract.join_keys}
+        return EntityRowReader(self._source, kinds, timestamp=TIMESTAMP, moment=moment)
 
     def _split(self, batches: Iterable[pa.RecordBatch], schema: pa.Schema, asked: list[str]) -> None:
         asked_schema = pa.schema([schema.field(name) for name in asked])
