@@ -270,7 +270,7 @@ def test_bad_input_is_named(batch: Batch, write: Callable[..., Path], lines: lis
 
 def test_a_missing_file_is_named(batch: Batch, tmp_path: Path) -> None:
     batch.init()
-    with pytest.raises(BadInput, match=r"nowhere.csv can't be read: No such file"):
+    with pytest.raises(BadInput, match=r"no file .*nowhere.csv"):
         batch.extract(tmp_path / "nowhere.csv")
 
 
