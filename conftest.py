@@ -4,10 +4,15 @@ Pytest would otherwise take `data_pipeline/`, say, for the package, and its modu
 """
 
 import os
+import signal
 
 # as the commands do (twinserve.containment); read when the first library that uses them is loaded
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+# a shell starts what runs in its background with Ctrl-C ignored, and so would be what the tests start
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import data_pipeline
 import model_serving
