@@ -43,7 +43,7 @@ def run(
     settings, works = load_settings(), chosen(catalogue(quick=quick), only)
     sizes = {work.name: work.sizes.chosen(quick=quick, large=large) for work in works}
     shop = workshop(settings)
-    command = _command(only, quick=quick, large=large)
+    command = _command(only, runs, quick=quick, large=large)
     with one_at_a_time(settings.home / "locks" / "benchmarks"), shop.at_work():
         results, file = measure(shop, works, sizes, 1 if quick else runs, command)
     _draw(file, results, works)
@@ -89,8 +89,13 @@ def workshop(settings: Settings) -> Workshop:
     return Workshop(folder, {**own, f"{PREFIX}HOME": str(folder / "scratch" / "home")})
 
 
-def _command(only: str, *, quick: bool, large: bool) -> str:
-    words = ["make bench", f'ONLY="{only}"' if only else "", "QUICK=1" if quick else "", "LARGE=1" if large else ""]
+def _command(only: str, runs: int, *, quick: bool, large: bool) -> str:
+    """What gives these figures again."""
+    if runs == RUNS or quick:
+        words = ["make bench", f'ONLY="{only}"' if only else "", "QUICK=1" if quick else "", "LARGE=1" if large else ""]
+    else:  # make has no word for it
+        chosen_works = f'--only "{only}"' if only else ""
+        words = ["python -m benchmarks run", chosen_works, f"--runs {runs}", "--large" if large else ""]
     return " ".join(word for word in words if word)
 
 

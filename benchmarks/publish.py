@@ -9,7 +9,6 @@ from benchmarks.contest import Work
 from benchmarks.measurement import Results
 from benchmarks.plot import draw
 from benchmarks.process import CHECKOUT
-from benchmarks.race import RUNS
 from benchmarks.table import markdown, rows_of
 from twinserve.atomic import write_atomically
 from twinserve.errors import BadInput
@@ -50,6 +49,6 @@ def section(results: Results, work: Work, picture: Path | None) -> str:
     machine = results.machine
     return (
         f"## {work.title}\n\nMeasured: {work.measured}.\n\n{markdown(rows, work.unit)}\n{shown}\n"
-        f"`{results.command}` on {results.date[:10]}; best of up to {RUNS} runs; {machine['processor']}, "
+        f"`{results.command}` on {results.date[:10]}; best of several runs unless marked; {machine['processor']}, "
         f"{machine['memory']}, {machine['system']}, Python {machine['python']}; {machine['libraries']}.\n"
     )

@@ -340,7 +340,7 @@ def test_many_workspaces_come_and_go_with_their_parent(tmp_path: Path) -> None:
             return work.is_dir()
 
     with ThreadPoolExecutor(8) as pool:
-        assert all(pool.map(use, range(200)))
+        assert all(pool.map(use, range(3000)))
 
 
 def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:

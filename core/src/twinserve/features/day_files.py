@@ -10,6 +10,7 @@ from pathlib import Path
 import redis
 
 from twinserve.features.online_view import OnlineView
+from twinserve.features.source_files import parquet_in
 
 _DAY = re.compile(r"day=(\d{4}-\d{2}-\d{2})")
 _DEFINITION = "definition"  # beside file names, which all end in .parquet
@@ -17,8 +18,7 @@ _DEFINITION = "definition"  # beside file names, which all end in .parquet
 
 def signatures(folder: Path) -> dict[str, str]:
     """Each Parquet file below `folder`, by its path in it, with size and modification time."""
-    files = sorted(p for p in folder.rglob("*.parquet") if not p.name.startswith("."))
-    return {str(p.relative_to(folder)): signature(p) for p in files}
+    return {str(p.relative_to(folder)): signature(p) for p in parquet_in(folder)}
 
 
 def signature(file: Path) -> str:

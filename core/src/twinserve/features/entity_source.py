@@ -21,7 +21,7 @@ from twinserve.errors import BadInput
 from twinserve.features.duck import DuckLimits, duck
 from twinserve.features.feast_arrow import cast_column
 from twinserve.features.feature_rows import named
-from twinserve.features.source_files import Span
+from twinserve.features.source_files import Span, parquet_in
 from twinserve.parquet_batches import parquet_batches
 from twinserve.times import INSTANT
 
@@ -107,7 +107,7 @@ class ParquetRows(EntityRows):
     """A Parquet file, or a folder of them in the order of their names."""
 
     def __init__(self, path: Path) -> None:
-        self._files = [path] if path.is_file() else sorted(p for p in path.rglob("*.parquet") if p.name[0] != ".")
+        self._files = parquet_in(path)
         if not self._files:
             raise BadInput(f"there are no entity rows in {path}", fix="Give a Parquet file, or a folder of them")
         self.total, schemas = 0, []

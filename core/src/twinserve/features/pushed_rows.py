@@ -15,6 +15,7 @@ from twinserve.features.duck import duck, fetched
 from twinserve.features.feast_arrow import cast_column, key_type
 from twinserve.features.feature_rows import named
 from twinserve.features.point_in_time import JoinedView
+from twinserve.features.source_files import parquet_in
 from twinserve.locks import one_at_a_time
 from twinserve.times import INSTANT
 
@@ -62,7 +63,7 @@ def _typed(view: JoinedView, table: pa.Table) -> pa.Table:
 
 def _stored_types(path: Path) -> dict[str, pa.DataType]:
     """The columns of the newest file; a source may have more than the view asks for."""
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*.parquet") if not p.name.startswith("."))
+    files = parquet_in(path)
     if not files:
         return {}
     with named(files[-1]):

@@ -46,13 +46,19 @@ def source_path(source: Any, repo: Path | None) -> Path:
     return path if path.is_absolute() or repo is None else Path(repo) / path
 
 
+def parquet_in(path: Path) -> list[Path]:
+    """The file itself, or the Parquet files below a folder in the order of their names; drafts, which begin with a dot,
+    are none."""
+    return [path] if path.is_file() else sorted(p for p in path.rglob("*.parquet") if not p.name.startswith("."))
+
+
 def parquet_files(path: Path) -> list[Path]:
     """The Parquet files at `path`, in the order of their names.
 
     Raises:
         StepMissing: there are none.
     """
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*.parquet") if not p.name.startswith("."))
+    files = parquet_in(path)
     if not files:
         raise StepMissing(
             f"no features in {path}",

@@ -46,31 +46,52 @@ def workspace(parent: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(handle)
         if ours:
-            with suppress(OSError):  # somebody else works in it
-                parent.rmdir()
+            _remove_empty(parent)
 
 
 def _made(folder: Path) -> int:
     """Tried again where whoever made the parent has removed it just when we had found it there."""
     for _ in range(_TRIES - 1):
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, FileExistsError):
             return _locked_folder(folder)
     return _locked_folder(folder)
 
 
 def _locked_folder(folder: Path) -> int:
-    """Make it while the parent is locked: until it has its own lock it looks abandoned."""
+    """Made while the parent is locked: until it has its own lock it looks abandoned."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    gate = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(gate, fcntl.LOCK_EX)
+    with _locked(folder.parent):
         _remove_abandoned(folder.parent)
         folder.mkdir(mode=0o700)
         handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         fcntl.flock(handle, fcntl.LOCK_EX)
         return handle
+
+
+def _remove_empty(parent: Path) -> None:
+    with suppress(OSError), _locked(parent):  # somebody else works in it, or has removed it
+        parent.rmdir()
+
+
+@contextmanager
+def _locked(parent: Path) -> Iterator[None]:
+    """Nobody else makes or removes a workspace in `parent`, or removes `parent`.
+
+    Raises:
+        FileNotFoundError: it was removed meanwhile, perhaps made again.
+    """
+    gate = os.open(parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        _require_same(gate, parent)
+        yield
     finally:
         os.close(gate)
+
+
+def _require_same(handle: int, folder: Path) -> None:
+    if not os.path.samestat(os.fstat(handle), folder.stat()):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
 
 
 def _remove_abandoned(parent: Path) -> None:
