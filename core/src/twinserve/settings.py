@@ -49,6 +49,11 @@ class Settings(BaseSettings):
     online_max_body_bytes: int = Field(default=1_048_576, ge=1024)
     online_redis_timeout_ms: int = Field(default=400, ge=1, le=60_000)
     online_drain_seconds: int = Field(default=0, ge=0, le=600)
+    online_max_concurrency: int = Field(default=256, ge=1, le=65_536)
+    online_deadline_ms: int = Field(default=1000, ge=1, le=600_000)
+    online_batch_rows: int = Field(default=4096, ge=0)
+    online_access_log_rate: float = Field(default=0.01, ge=0, le=1)
+    online_traces_url: str | None = None
 
     batch_shard_rows: int = Field(default=4_194_304, ge=1)
 
@@ -60,7 +65,7 @@ class Settings(BaseSettings):
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().absolute()
 
-    @field_validator("source_url", "redis_url", "mlflow_uri", "feast_registry_url", mode="before")
+    @field_validator("source_url", "redis_url", "mlflow_uri", "feast_registry_url", "online_traces_url", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:
         return value or None  # `TWINSERVE_REDIS_URL=` in an env file means: not set
