@@ -1,4 +1,4 @@
-"""Reading features from Feast's Redis layout in one round trip, without Feast on the path."""
+"""The online reader of a contract, whatever the online store."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from redis.exceptions import RedisError
 
 from twinserve.contract import Contract
 from twinserve.errors import PermanentError, TransientError
+from twinserve.features.feature_reader import FeatureReader, OnlineRows
+from twinserve.features.read_plan import Keys
+from twinserve.features.redis_address import redis_address
 from twinserve.features.redis_layout import (
     Key,
     decode_event_time,
@@ -20,11 +23,37 @@ from twinserve.features.redis_layout import (
     feature_field,
     redis_key,
 )
+from twinserve.features.redis_link import RedisLink
+from twinserve.features.redis_reader import RedisReader
+from twinserve.features.store import store_config
 from twinserve.missing import NO_EVENT
+from twinserve.settings import Settings
+
+__all__ = ["FeatureReader", "Keys", "OnlineReader", "OnlineRows", "TimedRows", "open_reader"]
+CONNECTIONS = 2  # Redis answers one command at a time; a second connection is for what a large reply would hold up
+
+
+def open_reader(
+    contract: Contract, settings: Settings, redis_url: str, *, seconds: float, connections: int = CONNECTIONS
+) -> FeatureReader:
+    """A reader of the online store that `feature_store.yaml` names; it connects when it is first asked.
+
+    Args:
+        redis_url: the Redis to use, where that store is Redis.
+        seconds: how long a read may take, all attempts together.
+        connections: to each Redis server, shared by all reads.
+
+    Raises:
+        BadInput: no such Redis URL, no valid `feature_store.yaml`.
+        PermanentError: the contract can't be read.
+    """
+    store_config(settings, redis_url)
+    link = RedisLink(redis_address(redis_url), connections=connections, seconds=seconds)
+    return RedisReader(contract, link, seconds)
 
 
 @dataclass(frozen=True)
-class OnlineRows:
+class TimedRows:
     """What the online store holds for a list of keys.
 
     Attributes:
@@ -60,7 +89,7 @@ class OnlineReader:
         self._width = len(contract.features)
         self._view_of = [views.index(feature.view) for feature in contract.features]
 
-    async def read(self, keys: Sequence[Key]) -> OnlineRows:
+    async def read(self, keys: Sequence[Key]) -> TimedRows:
         """All features of all keys, in one pipelined round trip.
 
         Raises:
@@ -77,7 +106,7 @@ class OnlineReader:
             raise TransientError(f"Redis does not answer: {type(error).__name__}: {error}", fix="Try again") from error
         return self._decoded(replies)
 
-    def _decoded(self, replies: list[list[bytes | None]]) -> OnlineRows:
+    def _decoded(self, replies: list[list[bytes | None]]) -> TimedRows:
         values = np.full((len(replies), self._width), np.nan)
         times = np.full((len(replies), self._width), NO_EVENT, dtype=np.int64)
         for row, reply in enumerate(replies):
@@ -88,4 +117,4 @@ class OnlineReader:
                 value = None if raw is None else decode_value(raw)
                 if value is not None:
                     values[row, column] = value
-        return OnlineRows(values, times)
+        return TimedRows(values, times)

@@ -35,3 +35,8 @@ def redis_error(error: RedisError) -> TwinserveError:
     if isinstance(error, ResponseError):
         return TransientError(f"Redis refuses: {said}", fix="Look into its log")
     return TransientError(f"Redis does not answer: {type(error).__name__}", fix="Is it up?")
+
+
+def read_refused(said: Exception) -> TransientError:
+    """A read that Redis refuses (it loads, it lost its cluster, the user may not): another may succeed."""
+    return TransientError(f"Redis refuses: {said}", fix="Look into its log, and at TWINSERVE_REDIS_URL")
