@@ -14,6 +14,9 @@ SERVICE ?=
 VOLUMES ?=
 ENV_FILE ?=
 ONLY ?=
+CONTESTANTS ?=
+RUNS ?=
+SECONDS_EACH ?=
 QUICK ?=
 LARGE ?=
 PUBLISH ?=
@@ -98,6 +101,11 @@ lint: setup ## Style (ruff), types (mypy), and who may import whom (import-linte
 bench: .uv/bench.stamp ## What the work costs, beside named baselines; ONLY="join", QUICK=1, LARGE=1, PUBLISH=1
 	@$(BIN)/python -m benchmarks run --only "$(ONLY)" \
 		$(if $(QUICK),--quick) $(if $(LARGE),--large) $(if $(PUBLISH),--publish)
+
+.PHONY: bench-online
+bench-online: .uv/bench.stamp ## The online service under load, beside others; ONLY="5 tail", CONTESTANTS="ours bare-asgi"
+	@$(BIN)/python -m benchmarks.online run --only "$(ONLY)" --contestants "$(CONTESTANTS)" \
+		$(if $(RUNS),--runs $(RUNS)) $(if $(SECONDS_EACH),--seconds $(SECONDS_EACH))
 
 .PHONY: format
 format: setup ## Let ruff put the code in order

@@ -16,11 +16,11 @@ from benchmarks.machine import describe_machine
 from benchmarks.measurement import Results
 from benchmarks.race import RUNS, race, wrong
 from benchmarks.works.catalogue import catalogue, chosen
-from benchmarks.workshop import Workshop
+from benchmarks.workshop import Workshop, workshop
 from twinserve.console import report, run_app
 from twinserve.errors import BadInput, PermanentError
 from twinserve.locks import one_at_a_time
-from twinserve.settings import PREFIX, Settings, child_environment, load_settings
+from twinserve.settings import load_settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, rich_markup_mode=None)
 logger = logging.getLogger("benchmarks")
@@ -76,17 +76,6 @@ def measure(
             results = replace(results, measurements=(*results.measurements, *found))
             results.write(file)
     return results, file
-
-
-def workshop(settings: Settings) -> Workshop:
-    """Our folder; processes with our settings only, whatever servers the user's own settings name."""
-    folder = settings.home / "benchmarks"
-    outer = child_environment(settings)
-    own = {name: value for name, value in outer.items() if not name.startswith(PREFIX)}
-    # a contestant's second start is like that of an installed program, and the checkout stays as it is
-    own.pop("PYTHONDONTWRITEBYTECODE", None)
-    own["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
-    return Workshop(folder, {**own, f"{PREFIX}HOME": str(folder / "scratch" / "home")})
 
 
 def _command(only: str, runs: int, *, quick: bool, large: bool) -> str:

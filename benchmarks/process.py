@@ -65,7 +65,7 @@ def run_module(module: str, job: Job, environment: Mapping[str, str], limit_seco
     if process.returncode or not result.exists():
         shutil.copyfile(log, kept_log)
         raise RunFailed(
-            f"{module} {_ending(process.returncode, limit_seconds)}: {_complaint(log)}",
+            f"{module} {_ending(process.returncode, limit_seconds)}: {complaint(log)}",
             fix=f"All of it is in {kept_log}",
         )
     measured = json.loads(result.read_text(encoding="utf-8"))
@@ -84,21 +84,21 @@ def _started(words: list[str], environment: Mapping[str, str], log: IO[bytes]) -
     try:
         yield process
     finally:
-        _end(process)
+        end(process)
 
 
 def _watched(process: subprocess.Popen[bytes], folder: Path, deadline: float) -> Watch:
     watch = Watch(process.pid, folder)
     while process.poll() is None:
         if time.monotonic() > deadline:
-            _end(process)
+            end(process)
         watch.look()
         with suppress(subprocess.TimeoutExpired):
             process.wait(LOOK_SECONDS)
     return watch
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
     """Ask the session to stop, so that a console script stops its servers; end what does not listen."""
     if process.poll() is None:
         _signal(process.pid, signal.SIGTERM)
@@ -124,7 +124,7 @@ def _ending(code: int, limit_seconds: float) -> str:
     return f"ended with exit code {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
 
 
-def _complaint(log: Path) -> str:
+def complaint(log: Path) -> str:
     """The line that names an exception, or else the last one."""
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["it said nothing"]
     return next((line for line in reversed(lines) if EXCEPTION.match(line)), lines[-1])

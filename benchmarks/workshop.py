@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.job import Job
 from benchmarks.process import Run, run_module
 from twinserve.errors import TransientError
-from twinserve.settings import PREFIX
+from twinserve.settings import PREFIX, Settings, child_environment
 
 CHORE_SECONDS = 3_600.0
 GIB = 1 << 30
@@ -108,3 +108,14 @@ class Workshop:
             raise TransientError(
                 f"{what} needs {size / GIB:.1f} GiB of disk, {free / GIB:.1f} GiB are free", fix="Make room"
             )
+
+
+def workshop(settings: Settings) -> Workshop:
+    """Our folder; processes with our settings only, whatever servers the user's own settings name."""
+    folder = settings.home / "benchmarks"
+    outer = child_environment(settings)
+    own = {name: value for name, value in outer.items() if not name.startswith(PREFIX)}
+    # a contestant's second start is like that of an installed program, and the checkout stays as it is
+    own.pop("PYTHONDONTWRITEBYTECODE", None)
+    own["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
+    return Workshop(folder, {**own, f"{PREFIX}HOME": str(folder / "scratch" / "home")})

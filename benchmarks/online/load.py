@@ -1,0 +1,34 @@
+"""What came of a load, whoever made it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Load:
+    """One run of a load generator against one service.
+
+    Attributes:
+        requests: answered, well or not.
+        seconds: that the run took.
+        errors: no answer, or another status than 2xx.
+        p50, p99, p999, longest: seconds a request took.
+        generator_share: processor time of the load generator by the run's length; 1 is a whole core.
+        server_bytes: resident memory of the service's processes at most so far.
+    """
+
+    requests: int
+    seconds: float
+    errors: int
+    p50: float
+    p99: float
+    p999: float
+    longest: float
+    generator_share: float = 0.0
+    server_bytes: int = 0
+
+    @property
+    def rate(self) -> float:
+        """Good answers a second."""
+        return (self.requests - self.errors) / self.seconds
