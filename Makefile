@@ -17,6 +17,7 @@ ONLY ?=
 CONTESTANTS ?=
 RUNS ?=
 SECONDS_EACH ?=
+LONG ?=
 QUICK ?=
 LARGE ?=
 PUBLISH ?=
@@ -105,6 +106,7 @@ bench: .uv/bench.stamp ## What the work costs, beside named baselines; ONLY="joi
 .PHONY: bench-online
 bench-online: .uv/bench.stamp ## The online service under load, beside others; ONLY="5 tail", CONTESTANTS="ours bare-asgi"
 	@$(BIN)/python -m benchmarks.online run --only "$(ONLY)" --contestants "$(CONTESTANTS)" \
+		$(if $(QUICK),--quick) $(if $(LONG),--long) $(if $(PUBLISH),--publish) \
 		$(if $(RUNS),--runs $(RUNS)) $(if $(SECONDS_EACH),--seconds $(SECONDS_EACH))
 
 .PHONY: format

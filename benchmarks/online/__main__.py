@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import logging
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from benchmarks.online.closed import closed_loops
-from benchmarks.online.contestants import chosen as chosen_contestants
-from benchmarks.online.works import chosen
+from benchmarks.machine import describe_machine
+from benchmarks.online.contest import Effort, contest
+from benchmarks.online.contestants import chosen as chosen_names
+from benchmarks.online.measured import Figures, OnlineResults
+from benchmarks.online.plot import draw
+from benchmarks.online.publish import publish as write
+from benchmarks.online.show import show
+from benchmarks.online.works import Work, chosen
 from benchmarks.online.world import open_world
-from benchmarks.workshop import workshop
+from benchmarks.online.wrk import program
+from benchmarks.workshop import Workshop, workshop
 from twinserve.console import report, run_app
+from twinserve.errors import BadInput, PermanentError
 from twinserve.locks import one_at_a_time
 from twinserve.settings import load_settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, rich_markup_mode=None)
 logger = logging.getLogger("benchmarks")
+QUICK = Effort(runs=1, seconds=1, open_seconds=2)
+LONG_SECONDS = 600
 
 
 @app.command()
@@ -25,23 +38,66 @@ def run(
     *,
     only: Annotated[str, typer.Option(help="names of works; empty: all")] = "",
     contestants: Annotated[str, typer.Option(help="names of contestants; empty: all")] = "",
-    runs: Annotated[int, typer.Option(min=1, help="of each contestant")] = 3,
-    seconds: Annotated[float, typer.Option(min=1, help="of each run")] = 10,
+    quick: Annotated[bool, typer.Option("--quick", help="a second each: proves that everything works")] = False,
+    long: Annotated[bool, typer.Option("--long", help="ten minutes for each open loop")] = False,
+    publish: Annotated[bool, typer.Option("--publish", help="write tables and pictures into docs/")] = False,
+    runs: Annotated[int, typer.Option(min=1, help="of each contestant")] = Effort.runs,
+    seconds: Annotated[float, typer.Option(min=1, help="of each closed loop")] = Effort.seconds,
 ) -> None:
-    """Measure."""
-    works, who = chosen(only), chosen_contestants(contestants)
-    settings = load_settings()
+    """Compare answers, measure, print the tables; fail if a contestant did."""
+    if publish and quick:
+        raise BadInput("quick figures say nothing", fix="Leave out QUICK or PUBLISH")
+    works, names, settings = chosen(only, quick=quick), chosen_names(contestants), load_settings()
+    effort = QUICK if quick else Effort(runs, seconds, LONG_SECONDS if long else Effort.open_seconds)
+    program()  # missing is said before a world is made
     shop = workshop(settings)
     with one_at_a_time(settings.home / "locks" / "benchmarks"), shop.at_work():
-        for plan in dict.fromkeys(work.plan for work in works):
-            with open_world(shop, plan) as world:
-                closed_loops(shop, world, [w for w in works if w.plan == plan], who, runs, seconds, logger.info)
-    report({})
+        results, file = measure(shop, works, names, effort, _command(only, contestants, effort))
+    for work in works:
+        draw(work, list(results.figures), file.with_name(f"{file.stem}-{work.name}.png"))
+    show(works, results, terminal=sys.stdout.isatty())
+    published = write(results) if publish else []
+    report({"results": str(file), "figures": len(results.figures), "published": published})
+    if failed := [f"{each.contestant} at {each.work}" for each in results.figures if each.absent]:
+        raise PermanentError(f"{', '.join(failed)} failed", fix="The lines above say more")
 
 
-@app.callback()
-def commands() -> None:
-    """Online."""
+@app.command()
+def publish(results: Annotated[Path, typer.Argument(help="a JSON file of an earlier run")]) -> None:
+    """Write tables and pictures of an earlier run into docs/."""
+    if not results.is_file():
+        raise BadInput(f"no file {results}", fix="See the folder results")
+    report({"published": write(OnlineResults.read(results))})
+
+
+def measure(
+    shop: Workshop, works: tuple[Work, ...], names: set[str], effort: Effort, command: str
+) -> tuple[OnlineResults, Path]:
+    """Every world with all its works, and the file that has all that is finished, whatever becomes of the rest."""
+    begin = datetime.now(UTC).isoformat(timespec="seconds")
+    file = shop.results / f"online-{begin.replace(':', '').replace('+0000', 'Z')}.json"
+    results = OnlineResults(command, describe_machine(), begin, ())
+    for plan in dict.fromkeys(work.plan for work in works):
+        with open_world(shop, plan) as world:
+            mine = [work for work in works if work.plan == plan]
+            found: list[Figures] = contest(shop, world, mine, names, effort, logger.info)
+        results = replace(results, figures=(*results.figures, *found))
+        results.write(file)
+    return results, file
+
+
+def _command(only: str, contestants: str, effort: Effort) -> str:
+    """What gives these figures again."""
+    usual = Effort()
+    words = {
+        f'ONLY="{only}"': only,
+        f'CONTESTANTS="{contestants}"': contestants,
+        "QUICK=1": effort == QUICK,
+        "LONG=1": effort.open_seconds == LONG_SECONDS,
+        f"RUNS={effort.runs}": effort not in (QUICK, usual) and effort.runs != usual.runs,
+        f"SECONDS_EACH={effort.seconds:g}": effort != QUICK and effort.seconds != usual.seconds,
+    }
+    return " ".join(["make bench-online", *(word for word, given in words.items() if given)])
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ class Contestant:
         command: port → the words that start it, in a folder that `prepare` has filled.
         ours: what the others are compared with.
         limit: does less than the work: what the machine could do at best.
+        environment: more variables of its processes.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Contestant:
     command: Callable[[int], list[str]]
     ours: bool = False
     limit: bool = False
+    environment: dict[str, str] = field(default_factory=dict, hash=False)
 
 
 def prepare(folder: Path, world: World) -> None:
@@ -72,16 +74,21 @@ BARE = Contestant(
     "bare-asgi", "bare ASGI application, the limit",
     _uvicorn("bare_asgi", "--factory", "--loop", "uvloop", "--http", "httptools"), limit=True,
 )  # fmt: skip
+TWO_WORKERS = Contestant(
+    "ours-2", "Twinserve, two workers", _ours, ours=True, environment={"TWINSERVE_ONLINE_WORKERS": "2"}
+)
+ONE_WORKER = Contestant("ours-1", "Twinserve, one worker", _ours)
 ALL = (OURS, PLAIN, FASTAPI, BARE)
 
 
-def chosen(only: str) -> tuple[Contestant, ...]:
-    """Those that are named; all for an empty text.
+def chosen(only: str) -> set[str]:
+    """The names that are asked for; all for an empty text.
 
     Raises:
         BadInput: there is no such contestant.
     """
+    there = [each.name for each in (*ALL, TWO_WORKERS, ONE_WORKER)]
     words = only.replace(",", " ").split()
-    if unknown := [word for word in words if all(each.name != word for each in ALL)]:
-        raise BadInput(f"no contestant {unknown[0]!r}", fix=f"There are {', '.join(each.name for each in ALL)}")
-    return tuple(each for each in ALL if not words or each.name in words)
+    if unknown := [word for word in words if word not in there]:
+        raise BadInput(f"no contestant {unknown[0]!r}", fix=f"There are {', '.join(there)}")
+    return set(words or there)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ class Figures:
         loads: of each run.
         ready_seconds: from the start of its process to ready, of each start.
         ready_bytes: resident memory then.
-        offered: requests a second that an open loop sent; 0 for a closed loop.
         absent: why there are no figures; empty where there are.
     """
 
@@ -31,8 +30,15 @@ class Figures:
     loads: tuple[Load, ...] = ()
     ready_seconds: tuple[float, ...] = ()
     ready_bytes: tuple[int, ...] = ()
-    offered: float = 0.0
     absent: str = ""
+
+    def with_run(self, load: Load) -> Figures:
+        """And one more run."""
+        return replace(self, loads=(*self.loads, load))
+
+    def with_start(self, seconds: float, size: int) -> Figures:
+        """And one more start."""
+        return replace(self, ready_seconds=(*self.ready_seconds, seconds), ready_bytes=(*self.ready_bytes, size))
 
     @property
     def best(self) -> Load:

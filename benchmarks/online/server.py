@@ -7,10 +7,12 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import psutil
 
 from benchmarks.online.contestants import Contestant, prepare
 from benchmarks.online.world import World
@@ -21,6 +23,7 @@ from benchmarks.workshop import Workshop
 READY_SECONDS = 120.0
 POLL_SECONDS = 0.02
 LOOK_SECONDS = 1.0
+IDLE_SECONDS, IDLE_LOOK_SECONDS, IDLE_SHARE = 60.0, 0.2, 0.3
 
 
 @dataclass
@@ -36,14 +39,32 @@ class Server:
     ready_seconds: float
     ready_bytes: int
     watch: Watch = field(repr=False)
+    pid: int = 0
+
+    def processor_seconds(self) -> float:
+        """That its processes have used so far."""
+        total = 0.0
+        with suppress(psutil.Error):
+            root = psutil.Process(self.pid)
+            for process in [root, *root.children(recursive=True)]:
+                with suppress(psutil.Error):
+                    times = process.cpu_times()
+                    total += times.user + times.system
+        return total
+
+    def await_idle(self) -> None:
+        """Wait until it is through with what was asked of it and given up."""
+        deadline = time.monotonic() + IDLE_SECONDS
+        while time.monotonic() < deadline:
+            before = self.processor_seconds()
+            time.sleep(IDLE_LOOK_SECONDS)
+            if self.processor_seconds() - before < IDLE_SHARE * IDLE_LOOK_SECONDS:
+                return
 
 
 @contextmanager
-def running(shop: Workshop, world: World, who: Contestant, more: Mapping[str, str] | None = None) -> Iterator[Server]:
+def running(shop: Workshop, world: World, who: Contestant) -> Iterator[Server]:
     """The service of a contestant in a world, ready inside the block.
-
-    Args:
-        more: variables of its environment.
 
     Raises:
         RunFailed: it ended, or was not ready in time; the last line that it wrote is in the message.
@@ -51,7 +72,7 @@ def running(shop: Workshop, world: World, who: Contestant, more: Mapping[str, st
     with shop.run_folder() as folder:
         prepare(folder, world)
         port, log = free_port(), folder / "log"
-        environment = {**shop.environment, **world.environment, "PYTHONPATH": str(CHECKOUT), **(more or {})}
+        environment = {**shop.environment, **world.environment, "PYTHONPATH": str(CHECKOUT), **who.environment}
         with log.open("wb") as said:
             began = time.monotonic()
             process = subprocess.Popen(
@@ -63,7 +84,7 @@ def running(shop: Workshop, world: World, who: Contestant, more: Mapping[str, st
                 ready = time.monotonic() - began
                 watch = Watch(process.pid, folder).look()
                 with _looking(watch):
-                    yield Server(port, ready, watch.tree_bytes, watch)
+                    yield Server(port, ready, watch.tree_bytes, watch, process.pid)
             finally:
                 end(process)
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import redis
+
 from benchmarks.online.contestants import Contestant
 from benchmarks.online.load import Load
+from benchmarks.online.open_loop import open_loop
 from benchmarks.online.requests import bodies, write_bodies
 from benchmarks.online.server import Server, running
 from benchmarks.online.world import World
@@ -21,6 +25,8 @@ from twinserve.errors import PermanentError
 CONNECTIONS = 16
 COMPARED = 20
 WARM_SECONDS = 2.0
+ENOUGH = 100  # requests: of fewer, no percentile says much
+LONGER = 6  # times as long at most, to have enough
 
 
 class OtherAnswer(PermanentError):
@@ -33,23 +39,27 @@ class Answers:
     def __init__(self) -> None:
         self._said: dict[bytes, object] = {}
 
-    def compare(self, port: int, asked: list[bytes], who: Contestant) -> None:
-        """Ask, and compare.
+    def compare(self, port: int, asked: list[bytes], who: Contestant) -> float:
+        """Ask, and compare; the seconds that the fastest answer took.
 
         Raises:
             OtherAnswer: names request and answers.
         """
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        fastest = float("inf")
         try:
             for body in asked[:COMPARED]:
+                began = time.perf_counter()
                 connection.request("POST", "/inference", body, {"Content-Type": "application/json"})
                 answer = connection.getresponse().read()
+                fastest = min(fastest, time.perf_counter() - began)
                 found = _prediction(answer)
                 first = self._said.setdefault(body, found)
                 if found is None or found != first:
                     raise OtherAnswer(f"{who.name} answers {answer[:200]!r} to {body[:80]!r}, where {first} is right")
         finally:
             connection.close()
+        return fastest
 
 
 @dataclass(frozen=True)
@@ -62,28 +72,48 @@ class Session:
     server: Server
     answers: Answers
 
-    def requests(self, candidates: int) -> Path:
-        """A file of requests, whose first answers are right."""
+    def requests(self, candidates: int) -> tuple[Path, float]:
+        """A file of requests, whose first answers are right, and the seconds that one of them takes alone."""
         asked = bodies(self.world.plan, candidates)
-        self.answers.compare(self.server.port, asked, self.who)
-        return write_bodies(self.shop.scratch / f"bodies-{self.world.plan.name}-{candidates}", asked)
+        alone = self.answers.compare(self.server.port, asked, self.who)
+        return write_bodies(self.shop.scratch / f"bodies-{self.world.plan.name}-{candidates}", asked), alone
 
-    def closed(self, asked: Path, seconds: float, *, warm: float = WARM_SECONDS) -> Load:
-        """The closed loop, after a warm-up of the same kind."""
-        closed_loop(self.server.port, asked, warm, CONNECTIONS)
-        return self.seen(closed_loop(self.server.port, asked, seconds, CONNECTIONS))
+    def closed(self, candidates: int, seconds: float) -> Load:
+        """The closed loop, after a warm-up of the same kind; longer than asked for where requests take long."""
+        asked, alone = self.requests(candidates)
+        seconds = min(max(seconds, ENOUGH * alone), LONGER * seconds)
+        closed_loop(self.server.port, asked, min(WARM_SECONDS, seconds), CONNECTIONS)
+        return self._measured(lambda: closed_loop(self.server.port, asked, seconds, CONNECTIONS))
 
-    def seen(self, load: Load) -> Load:
-        """With the memory that the service has taken until now."""
-        return replace(load, server_bytes=self.server.watch.look().tree_bytes)
+    def open(self, candidates: int, rate: float, seconds: float) -> Load:
+        """The open loop, after a warm-up of the same kind."""
+        asked, _ = self.requests(candidates)
+        open_loop(self.server.port, asked, rate, min(WARM_SECONDS, seconds))
+        return self._measured(lambda: open_loop(self.server.port, asked, rate, seconds))
+
+    def _measured(self, load: Callable[[], Load]) -> Load:
+        self.server.await_idle()
+        before = self._used()
+        found = load()
+        service, store = (now - then for now, then in zip(self._used(), before, strict=True))
+        return replace(
+            found,
+            service_share=service / found.seconds,
+            redis_share=store / found.seconds,
+            server_bytes=self.server.watch.look().tree_bytes,
+        )
+
+    def _used(self) -> tuple[float, float]:
+        """Processor seconds of the service and of Redis."""
+        with redis.Redis.from_url(self.world.redis_url) as client:
+            cpu = client.info("cpu")
+        return self.server.processor_seconds(), cpu["used_cpu_user"] + cpu["used_cpu_sys"]
 
 
 @contextmanager
-def session(
-    shop: Workshop, world: World, who: Contestant, answers: Answers, more: Mapping[str, str] | None = None
-) -> Iterator[Session]:
+def session(shop: Workshop, world: World, who: Contestant, answers: Answers) -> Iterator[Session]:
     """Start the contestant; stopped after the block."""
-    with running(shop, world, who, more) as server:
+    with running(shop, world, who) as server:
         yield Session(shop, world, who, server, answers)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from benchmarks.online.contestants import ALL, BARE, ONE_WORKER, OURS, PLAIN, TWO_WORKERS, Contestant
 from benchmarks.online.world import Plan
 from twinserve.errors import BadInput
 
 NARROW = Plan("narrow", 10_000, 3, "elastic_net")
 WIDE = Plan("wide", 10_000, 50, "gradient_boosting")
-Kind = Literal["closed", "open", "workers", "start"]
 
 
 @dataclass(frozen=True)
@@ -19,16 +19,20 @@ class Work:
 
     Attributes:
         name: to pick it, and in file names.
+        kind: closed or open loop, or the start alone.
         candidates: of a request.
         measured: how.
+        quick: part of the quick form.
     """
 
     name: str
-    kind: Kind
+    kind: Literal["closed", "open", "start"]
     plan: Plan
     candidates: int
+    contestants: tuple[Contestant, ...]
     title: str
     measured: str
+    quick: bool = False
 
     @property
     def section(self) -> str:
@@ -37,15 +41,29 @@ class Work:
 
 
 CLOSED = "a closed loop of 16 connections, each with its next request as soon as it has its answer (wrk)"
-WORKS = (
-    Work("5", "closed", NARROW, 5, "Online: 5 candidates × 3 features, linear model", CLOSED),
-    Work("100", "closed", NARROW, 100, "Online: 100 candidates × 3 features, linear model", CLOSED),
-    Work("500", "closed", WIDE, 500, "Online: 500 candidates × 50 features, gradient boosting", CLOSED),
+OPEN = (
+    "an open loop: requests at a constant rate, half of what each service gave in a closed loop just before; a request "
+    "is timed from the moment when it was due"
 )
+WORKS = (
+    Work("5", "closed", NARROW, 5, ALL, "Online: 5 candidates, 3 features, linear model", CLOSED, quick=True),
+    Work("100", "closed", NARROW, 100, ALL, "Online: 100 candidates, 3 features, linear model", CLOSED),
+    Work("500", "closed", WIDE, 500, ALL, "Online: 500 candidates, 50 features, gradient boosting", CLOSED),
+    Work("tail", "open", NARROW, 5, (OURS, PLAIN, BARE), "Online: the tail at half of the peak, 5 candidates", OPEN),
+    Work(
+        "workers", "closed", WIDE, 500, (TWO_WORKERS, ONE_WORKER),
+        "Online: two workers against one, 500 candidates, 50 features, gradient boosting",
+        f"{CLOSED}; load generator and Redis run on the same cores",
+    ),
+    Work(
+        "start", "start", NARROW, 5, ALL, "Online: start-up",
+        "from the start of the process to the first 200 of /readyz, files in the system's cache", quick=True,
+    ),
+)  # fmt: skip
 
 
-def chosen(only: str) -> tuple[Work, ...]:
-    """Those that are named; all for an empty text.
+def chosen(only: str, *, quick: bool) -> tuple[Work, ...]:
+    """Those that are named; for an empty text all, or those of the quick form.
 
     Raises:
         BadInput: there is no such work.
@@ -53,4 +71,4 @@ def chosen(only: str) -> tuple[Work, ...]:
     words = only.replace(",", " ").split()
     if unknown := [word for word in words if all(work.name != word for work in WORKS)]:
         raise BadInput(f"no work {unknown[0]!r}", fix=f"There are {', '.join(work.name for work in WORKS)}")
-    return tuple(work for work in WORKS if not words or work.name in words)
+    return tuple(work for work in WORKS if (work.name in words if words else work.quick or not quick))

@@ -23,7 +23,8 @@ from twinserve.settings import load_settings
 
 # what decides what is in a world; the rest of the code only reads it
 SOURCES = (
-    *("benchmarks/online/repo.py", "benchmarks/online/world.py", "benchmarks/chores", "training_pipeline/src"),
+    *("benchmarks/online/repo.py", "benchmarks/online/world.py", "training_pipeline/src"),
+    *(f"benchmarks/chores/{name}.py" for name in ("online_items", "online_model", "export_model", "feast_repo")),
     *("training_pipeline/params.yaml", "core/src/twinserve/contract.py", "core/src/twinserve/registry.py"),
     *("core/src/twinserve/features/redis_layout.py", "core/src/twinserve/features/value_encoding.py"),
 )

@@ -13,7 +13,7 @@ from twinserve.errors import PermanentError, StepMissing
 
 SCRIPT = Path(__file__).with_name("wrk.lua")
 MARK = "wrk: "
-TIMEOUT_SECONDS = 10
+TIMEOUT_SECONDS = 60
 MICRO = 1e-6
 
 
@@ -25,7 +25,7 @@ def closed_loop(port: int, bodies: Path, seconds: float, connections: int) -> Lo
         PermanentError: wrk failed.
     """
     words = [
-        _program(), "--threads", "1", "--connections", str(connections), "--duration", f"{max(round(seconds), 1)}s",
+        program(), "--threads", "1", "--connections", str(connections), "--duration", f"{max(round(seconds), 1)}s",
         "--timeout", f"{TIMEOUT_SECONDS}s", "--latency", "--script", str(SCRIPT),
         f"http://127.0.0.1:{port}/inference", "--", str(bodies),
     ]  # fmt: skip
@@ -54,7 +54,7 @@ def parsed(said: str, processor_seconds: float = 0.0) -> Load:
     )
 
 
-def _program() -> str:
+def program() -> str:
     found = shutil.which("wrk")
     if found is None:
         raise StepMissing("wrk is not installed", fix="Get it with apt-get install wrk, or brew install wrk")

@@ -123,7 +123,7 @@ class Service:
         self._plan = Plan(words)
         self._score = scorer(words, self._plan.order)
         self._url = urlsplit(words["redis_url"])
-        self._redis: Redis | None = None
+        self._redis = Redis()
 
     async def __call__(
         self,
@@ -147,7 +147,6 @@ class Service:
         await send({"type": "http.response.body", "body": content})
 
     async def _answer(self, request: dict[str, Any]) -> bytes:
-        assert self._redis
         items = request["item_ids"]
         scores = self._score(self._plan.matrix(await self._redis.ask(self._plan.commands(items), len(items))))
         best = int(scores.argmax())
@@ -159,7 +158,7 @@ class Service:
     ) -> None:
         await receive()
         loop = asyncio.get_running_loop()
-        _, self._redis = await loop.create_connection(Redis, self._url.hostname, self._url.port)
+        await loop.create_connection(lambda: self._redis, self._url.hostname, self._url.port)
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await send({"type": "lifespan.shutdown.complete"})

@@ -28,7 +28,7 @@ class Inference:
         self.service = self.store.get_feature_service(words["service"])
         self.columns = words["features"].split(",")
 
-    @bentoml.api(route="/inference")
+    @bentoml.api(route="/inference")  # type: ignore[untyped-decorator] # BentoML has no types
     def inference(self, request_id: str, item_ids: list[int]) -> dict[str, Any]:
         """The item with the highest score."""
         found = self.store.get_online_features(

@@ -38,7 +38,7 @@ class Answer(BaseModel):
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     """Load the model and open the store."""
-    words = json.loads(Path("model.json").read_text(encoding="utf-8"))
+    words = json.loads(Path("model.json").read_text(encoding="utf-8"))  # noqa: ASYNC240 - nobody waits for this yet
     mlflow.set_tracking_uri(words["mlflow_uri"])
     held["model"] = mlflow.sklearn.load_model(words["model_uri"])
     held["store"] = FeatureStore(repo_path="feature_repo")

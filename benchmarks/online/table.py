@@ -1,0 +1,93 @@
+"""From figures to rows: a row for each service, ours first, and how many times better ours is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from benchmarks.online.measured import Figures
+from benchmarks.online.works import Work
+from benchmarks.table import ABSENT, MEGA, duration, three_digits, times
+
+Cell = Callable[[Figures, Figures | None], str]
+Column = tuple[str, Cell]
+
+
+def _ratio(value: Callable[[Figures], float], *, more_is_better: bool = False) -> Cell:
+    """How many times better ours is: above 1 where it is."""
+
+    def cell(each: Figures, ours: Figures | None) -> str:
+        if ours is None or each is ours:
+            return ABSENT
+        other, own = value(each), value(ours)
+        return times(own / other if more_is_better else other / own)
+
+    return cell
+
+
+def _errors(each: Figures, _: Figures | None) -> str:
+    return f"{sum(load.errors for load in each.loads):,}"
+
+
+def _time(name: str) -> Cell:
+    return lambda each, _: duration(getattr(each.best, name))
+
+
+LATENCIES: tuple[Column, ...] = (("p50", _time("p50")), ("p99", _time("p99")), ("p99.9", _time("p999")))
+COST: tuple[Column, ...] = (
+    ("errors", _errors),
+    ("peak memory", lambda each, _: f"{each.peak_bytes / MEGA:,.0f} MB"),
+    ("cores: service, Redis, generator", lambda each, _: _cores(each)),
+)
+COLUMNS: dict[str, tuple[Column, ...]] = {
+    "closed": (
+        ("requests a second", lambda each, _: three_digits(each.best.rate)),
+        ("ours, times as many", _ratio(lambda each: each.best.rate, more_is_better=True)),
+        *LATENCIES,
+        ("ours, times lower p99", _ratio(lambda each: each.best.p99)),
+        *COST,
+    ),
+    "open": (
+        ("requests a second", lambda each, _: three_digits(each.best.rate)),
+        *LATENCIES,
+        ("p99.9 by p50", lambda each, _: three_digits(each.best.p999 / each.best.p50)),
+        ("longest pause", _time("longest")),
+        ("sent late, p99.9", _time("late")),
+        *COST,
+    ),
+    "start": (
+        ("ready after", lambda each, _: duration(min(each.ready_seconds))),
+        ("ours, times as soon", _ratio(lambda each: min(each.ready_seconds))),
+        ("memory then", lambda each, _: f"{max(each.ready_bytes) / MEGA:,.0f} MB"),
+    ),
+}
+
+
+def headings(work: Work) -> list[str]:
+    """Of the work's table."""
+    return ["service", *(name for name, _ in COLUMNS[work.kind])]
+
+
+def rows(work: Work, figures: Iterable[Figures]) -> list[list[str]]:
+    """As the headings have them; one that was not run says why."""
+    found = [each for each in figures if each.work == work.name]
+    ours = next((each for each in found if each.ours and not each.absent), None)
+    return [_row(work, each, ours) for each in found]
+
+
+def markdown(work: Work, figures: Iterable[Figures]) -> str:
+    """A table in Markdown."""
+    heads = headings(work)
+    lines = [heads, ["---", *("---:",) * (len(heads) - 1)], *rows(work, figures)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _row(work: Work, each: Figures, ours: Figures | None) -> list[str]:
+    columns = COLUMNS[work.kind]
+    if each.absent:
+        return [each.title, f"{ABSENT} ({each.absent})", *(ABSENT,) * (len(columns) - 1)]
+    return [each.title, *(cell(each, ours) for _, cell in columns)]
+
+
+def _cores(each: Figures) -> str:
+    load = each.best
+    return ", ".join(f"{share:.2f}" for share in (load.service_share, load.redis_share, load.generator_share))
