@@ -31,6 +31,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, rich
 logger = logging.getLogger("benchmarks")
 QUICK = Effort(runs=1, seconds=1, open_seconds=2)
 LONG_SECONDS = 600
+OPEN_TIMES = 6  # an open loop runs so many times as long as a closed one
 
 
 @app.command()
@@ -42,13 +43,15 @@ def run(
     long: Annotated[bool, typer.Option("--long", help="ten minutes for each open loop")] = False,
     publish: Annotated[bool, typer.Option("--publish", help="write tables and pictures into docs/")] = False,
     runs: Annotated[int, typer.Option(min=1, help="of each contestant")] = Effort.runs,
-    seconds: Annotated[float, typer.Option(min=1, help="of each closed loop")] = Effort.seconds,
+    seconds: Annotated[
+        float, typer.Option(min=1, help="of each closed loop; an open loop: six times that")
+    ] = Effort.seconds,
 ) -> None:
     """Compare answers, measure, print the tables; fail if a contestant did."""
     if publish and quick:
         raise BadInput("quick figures say nothing", fix="Leave out QUICK or PUBLISH")
     works, names, settings = chosen(only, quick=quick), chosen_names(contestants), load_settings()
-    effort = QUICK if quick else Effort(runs, seconds, LONG_SECONDS if long else Effort.open_seconds)
+    effort = QUICK if quick else Effort(runs, seconds, LONG_SECONDS if long else OPEN_TIMES * seconds)
     program()  # missing is said before a world is made
     shop = workshop(settings)
     with one_at_a_time(settings.home / "locks" / "benchmarks"), shop.at_work():

@@ -101,7 +101,7 @@ def line(work: Work, who: Contestant, load: Load) -> str:
     return (
         f"{work.name:>7} {who.name:14} {load.rate:8,.0f} req/s  {times} ms  {load.errors} errors  "
         f"{load.server_bytes / 1e6:,.0f} MB  cores: service {load.service_share:.2f} Redis {load.redis_share:.2f} "
-        f"generator {load.generator_share:.2f}"
+        f"generator {load.generator_share:.2f} others {load.others_share:.2f}"
     )
 
 

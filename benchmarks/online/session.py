@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import psutil
 import redis
 
 from benchmarks.online.contestants import Contestant
@@ -95,19 +96,23 @@ class Session:
         self.server.await_idle()
         before = self._used()
         found = load()
-        service, store = (now - then for now, then in zip(self._used(), before, strict=True))
+        spent = (now - then for now, then in zip(self._used(), before, strict=True))
+        service, store, machine = (seconds / found.seconds for seconds in spent)
         return replace(
             found,
-            service_share=service / found.seconds,
-            redis_share=store / found.seconds,
+            service_share=service,
+            redis_share=store,
+            others_share=max(machine - service - store - found.generator_share, 0.0),
             server_bytes=self.server.watch.look().tree_bytes,
         )
 
-    def _used(self) -> tuple[float, float]:
-        """Processor seconds of the service and of Redis."""
+    def _used(self) -> tuple[float, float, float]:
+        """Processor seconds of the service, of Redis, and of the whole machine."""
         with redis.Redis.from_url(self.world.redis_url) as client:
             cpu = client.info("cpu")
-        return self.server.processor_seconds(), cpu["used_cpu_user"] + cpu["used_cpu_sys"]
+        whole = psutil.cpu_times()
+        busy = sum(whole) - whole.idle - getattr(whole, "iowait", 0.0)
+        return self.server.processor_seconds(), cpu["used_cpu_user"] + cpu["used_cpu_sys"], busy
 
 
 @contextmanager

@@ -36,7 +36,7 @@ LATENCIES: tuple[Column, ...] = (("p50", _time("p50")), ("p99", _time("p99")), (
 COST: tuple[Column, ...] = (
     ("errors", _errors),
     ("peak memory", lambda each, _: f"{each.peak_bytes / MEGA:,.0f} MB"),
-    ("cores: service, Redis, generator", lambda each, _: _cores(each)),
+    ("cores: service, Redis, generator, others", lambda each, _: _cores(each)),
 )
 COLUMNS: dict[str, tuple[Column, ...]] = {
     "closed": (
@@ -90,4 +90,6 @@ def _row(work: Work, each: Figures, ours: Figures | None) -> list[str]:
 
 def _cores(each: Figures) -> str:
     load = each.best
-    return ", ".join(f"{share:.2f}" for share in (load.service_share, load.redis_share, load.generator_share))
+    return ", ".join(
+        f"{share:.2f}" for share in (load.service_share, load.redis_share, load.generator_share, load.others_share)
+    )
