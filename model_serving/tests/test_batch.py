@@ -368,10 +368,9 @@ def test_a_kill_at_any_moment_leaves_all_or_nothing(rides: World, tmp_path: Path
 
 
 async def test_batch_and_online_give_the_same_scores(shops: World, tmp_path: Path) -> None:
-    from model_serving.online.composition import redis_client
-    from model_serving.online.plane import InferencePlane
+    from model_serving.online.plane import Choice, InferencePlane
     from model_serving.online.wire import InferenceRequest
-    from twinserve.features.online import OnlineReader
+    from twinserve.features.online import open_reader
 
     path = tmp_path / "shops.parquet"
     frame = pd.DataFrame({"shop": [*FRESH_SHOPS, "nowhere"], "event_timestamp": pd.Timestamp(NOW)})
@@ -379,10 +378,10 @@ async def test_batch_and_online_give_the_same_scores(shops: World, tmp_path: Pat
     batch = Batch(shops, "parity")
     batch.all(path)
     model = shops.registry.load_champion()
-    async with redis_client(shops.redis_url, 1000) as redis:
-        plane = InferencePlane(
-            model, OnlineReader(model.contract, redis), lambda: int(NOW.timestamp() * 1_000_000), 5.0
-        )
-        online = [(await plane.answer(InferenceRequest("r", (shop,)))).score for shop in FRESH_SHOPS]
+    reader = open_reader(model.contract, shops.settings, shops.redis_url, seconds=5)
+    plane = InferencePlane(model, reader, lambda: int(NOW.timestamp() * 1_000_000), lambda _stage, _seconds: None)
+    outcomes = await plane.answer([InferenceRequest("r", [shop], {"shop": [shop]}) for shop in FRESH_SHOPS])
+    await plane.close()
+    online = [outcome.score for outcome in outcomes if isinstance(outcome, Choice)]
     assert batch.table["prediction"].to_pylist() == [*online, None]
     assert batch.table["reason"].to_pylist() == [*[None] * 5, "unknown"]

@@ -9,21 +9,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model_serving.online.answers import choice_body, refusal_body
 from model_serving.online.parsing import parse_request
+from model_serving.online.plane import Choice
 from model_serving.online.refusal import Refusal
-from model_serving.online.transport import as_json
-from model_serving.online.wire import InferenceRequest, RequestShape, request_shape
+from model_serving.online.wire import (
+    Answer,
+    InferenceRequest,
+    LeftOut,
+    Model,
+    Ranked,
+    RequestShape,
+    request_shape,
+)
 from twinserve.contract import Contract, FeatureColumn, JoinKey, Output, Tolerance
 
 MOST = 5
 
 
-def shape(name: str = "driver_id", dtype: Any = "INT64") -> RequestShape:
+def shape(name: str = "driver_id", dtype: Any = "INT64", **others: Any) -> RequestShape:
+    keys = {name: dtype, **others}
     contract = Contract(
         project="p",
         feature_service="s",
-        join_keys=(JoinKey(name=name, dtype=dtype),),
-        features=(FeatureColumn(view="v", name="f", dtype="DOUBLE", ttl_seconds=None, join_keys=(name,)),),
+        join_keys=tuple(JoinKey(name=key, dtype=kind) for key, kind in keys.items()),
+        features=(FeatureColumn(view="v", name="f", dtype="DOUBLE", ttl_seconds=None, join_keys=tuple(keys)),),
         output=Output(method="predict", target="t", meaning="m"),
         tolerance=Tolerance(absolute=0, relative=0, why="none needed"),
         libraries={},
@@ -32,6 +42,7 @@ def shape(name: str = "driver_id", dtype: Any = "INT64") -> RequestShape:
 
 
 DRIVERS, SHOPS = shape(), shape("shop", "STRING")
+TRIPS = shape("driver_id", "INT64", city="STRING")
 GOOD = {"request_id": "uuid-1", "driver_ids": [1001, 1002]}
 
 
@@ -43,31 +54,31 @@ def refusal(body: bytes | object, of: RequestShape = DRIVERS) -> Refusal:
 
 def test_the_field_is_the_join_key_and_an_s() -> None:
     request = parse_request(json.dumps(GOOD).encode(), DRIVERS)
-    assert (request.request_id, request.keys) == ("uuid-1", (1001, 1002))
-    assert parse_request(b'{"request_id": "a", "shops": ["x", ""]}', SHOPS).keys == ("x", "")
+    assert (request.request_id, request.ids, request.keys) == ("uuid-1", [1001, 1002], {"driver_id": [1001, 1002]})
+    assert parse_request(b'{"request_id": "a", "shops": ["x", ""]}', SHOPS).ids == ["x", ""]
 
 
 @pytest.mark.parametrize("key", ["model_id", "_id", "json", "class", "request", "copy", "candidate"])
 def test_any_join_key_makes_a_field(key: str) -> None:
     body = json.dumps({"request_id": "a", f"{key}s": [1]}).encode()
-    assert parse_request(body, shape(key)).keys == (1,)
+    assert parse_request(body, shape(key)).ids == [1]
 
 
 def test_repeated_ids_count_once_in_order_of_first_appearance() -> None:
-    assert parse_request(b'{"request_id": "a", "driver_ids": [3, 1, 3, 2, 1]}', DRIVERS).keys == (3, 1, 2)
+    assert parse_request(b'{"request_id": "a", "driver_ids": [3, 1, 3, 2, 1]}', DRIVERS).ids == [3, 1, 2]
 
 
 @pytest.mark.parametrize("dtype", ["INT32", "INT64", "STRING"])
 def test_the_example_is_a_good_request(dtype: str) -> None:
     of = shape("entity", dtype)
-    assert len(parse_request(json.dumps(of.example).encode(), of).keys) == MOST
+    assert len(parse_request(json.dumps(of.example).encode(), of).ids) == MOST
 
 
 def test_the_ends_of_an_integer_key_are_taken() -> None:
     for dtype, bits in (("INT32", 32), ("INT64", 64)):
         low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
         body = json.dumps({"request_id": "a", "ks": [low, high]}).encode()
-        assert parse_request(body, shape("k", dtype)).keys == (low, high)
+        assert parse_request(body, shape("k", dtype)).ids == [low, high]
         for beyond in (low - 1, high + 1):
             bad = refusal({"request_id": "a", "ks": [1, beyond]}, shape("k", dtype))
             assert (bad.code, bad.field) == ("out_of_range", "ks[1]")
@@ -152,12 +163,12 @@ def test_whatever_comes_is_a_request_or_a_refusal_of_the_client(body: bytes) -> 
     outcome = parsed_or_refused(body)
     if isinstance(outcome, Refusal):
         assert 400 <= outcome.status < 500
-        answer = json.loads(bytes(as_json(outcome.answer.model_dump(mode="json")).body))
+        answer = json.loads(refusal_body(outcome))
         assert answer["error"]["code"] == outcome.code
         return
     assert 0 < len(outcome.request_id) <= 128
-    assert 0 < len(outcome.keys) <= MOST
-    assert all(type(key) is int for key in outcome.keys)
+    assert 0 < len(outcome.ids) <= MOST
+    assert all(type(key) is int for key in outcome.ids)
 
 
 def parsed_or_refused(body: bytes) -> InferenceRequest | Refusal:
@@ -165,3 +176,69 @@ def parsed_or_refused(body: bytes) -> InferenceRequest | Refusal:
         return parse_request(body, DRIVERS)
     except Refusal as bad:
         return bad
+
+
+def test_several_join_keys_make_a_list_of_objects() -> None:
+    first: dict[str, Any] = {"driver_id": 1, "city": "a"}
+    second: dict[str, Any] = {"driver_id": 1, "city": "b"}
+    body = {"request_id": "r", "candidates": [first, second, first], "top_k": 2}
+    request = parse_request(json.dumps(body).encode(), TRIPS)
+    assert request == InferenceRequest("r", [first, second], {"driver_id": (1, 1), "city": ("a", "b")}, 2)
+    assert parse_request(json.dumps(TRIPS.example).encode(), TRIPS).ids == TRIPS.example["candidates"]
+
+
+@pytest.mark.parametrize(
+    ("candidate", "code", "field"),
+    [
+        ('{"driver_id": 1}', "missing_field", "candidates[0]city"),
+        ('{"driver_id": 1, "city": "a", "more": 1}', "unknown_field", "candidates[0]more"),
+        ('{"driver_id": "1", "city": "a"}', "wrong_type", "candidates[0]driver_id"),
+        ('{"driver_id": 1, "city": "a", "city": "b"}', "duplicate_field", "city"),
+        ("1", "wrong_type", "candidates[0]"),
+    ],
+)
+def test_bad_candidates_of_several_join_keys(candidate: str, code: str, field: str) -> None:
+    refused = refusal(f'{{"request_id": "r", "candidates": [{candidate}]}}'.encode(), TRIPS)
+    assert (refused.code, refused.field) == (code, field)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"request_id": "a", "driver_ids": [1], "driver_ids": [2]}',
+        b'{"request_id": "a", "driver_ids": [1], "driver\\u005fids": [2]}',
+        b'{"request_id": "a", "request_id": "b", "driver_ids": [1]}',
+        b'{"top_k": 1, "request_id": "a", "driver_ids": [1], "top_k": null}',
+        b'{"top_k": null, "request_id": "a", "driver_ids": [1], "top_k": 2}',
+    ],
+)
+def test_a_field_given_twice_is_never_overlooked(body: bytes) -> None:
+    assert refusal(body).code == "duplicate_field"
+
+
+KEYS = st.integers(-(2**63), 2**63 - 1) | st.text() | st.dictionaries(st.text(), st.integers() | st.text(), max_size=3)
+SCORES = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(
+    st.text(min_size=1),
+    KEYS,
+    SCORES,
+    st.lists(st.tuples(KEYS, st.sampled_from(["unknown", "stale", "null", "no_score"])), max_size=3),
+    st.none() | st.lists(st.tuples(KEYS, SCORES), max_size=3),
+)
+def test_the_bytes_of_a_choice_are_those_of_the_documented_answer(
+    request_id: str, key: Any, score: float, left_out: list[Any], ranking: list[Any] | None
+) -> None:
+    answer = Answer(
+        request_id=request_id,
+        prediction=key,
+        score=score,
+        error=None,
+        model=Model(name="m", version="1"),
+        left_out=tuple(LeftOut(id=name, reason=reason) for name, reason in left_out),
+        ranking=None if ranking is None else tuple(Ranked(id=name, score=merit) for name, merit in ranking),
+    )
+    body = choice_body(Choice(request_id, key, score, left_out, ranking, {}), {"name": "m", "version": "1"})
+    assert json.loads(body) == answer.model_dump(mode="json")
+    assert list(json.loads(body)) == list(Answer.model_fields)

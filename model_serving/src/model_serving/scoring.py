@@ -32,7 +32,11 @@ class Scored:
 
 def score_rows(model: ServedModel, values: Matrix, event_times: NDArray[np.int64], asked: NDArray[np.int64]) -> Scored:
     """Score what the contract's policy lets through; arguments as for `twinserve.missing.cell_status`."""
-    status = cell_status(model.contract, values, event_times, asked)
+    return score_cells(model, values, cell_status(model.contract, values, event_times, asked))
+
+
+def score_cells(model: ServedModel, values: Matrix, status: NDArray[np.int8]) -> Scored:
+    """Score what the contract's policy lets through, both (rows, features)."""
     left_out = row_reason(model.contract.missing, status)
     kept = left_out == SCORED
     scores = np.full(len(values), np.nan)
@@ -42,6 +46,15 @@ def score_rows(model: ServedModel, values: Matrix, event_times: NDArray[np.int64
     finite = np.isfinite(scores)
     reasons = np.where(finite | ~kept, left_out, np.int8(NO_SCORE))
     return Scored(np.where(finite, scores, np.nan), reasons)
+
+
+def score_complete(model: ServedModel, values: Matrix) -> Scored:
+    """What `score_cells` gives where every cell is present."""
+    scores = model.score(values)
+    if np.isfinite(scores).all():
+        return Scored(scores, np.zeros(len(values), np.int8))
+    finite = np.isfinite(scores)
+    return Scored(np.where(finite, scores, np.nan), np.where(finite, SCORED, NO_SCORE).astype(np.int8))
 
 
 def reason_names(reasons: NDArray[np.int8]) -> pa.StringArray:

@@ -67,7 +67,7 @@ def _good_examples(serving: Serving | None) -> dict[str, Answer]:
             prediction=first,
             score=0.75,
             error=None,
-            model=serving.plane.serves,
+            model=serving.serves,
             left_out=(LeftOut(id=last, reason="stale"),),
         )
     }
@@ -79,7 +79,7 @@ def _refusals(serving: Serving | None) -> dict[str, Any]:
     for code, (status, meaning) in CODES.items():
         if code != "method_not_allowed":  # no answer to a POST
             refusal = Refusal(code, meaning)
-            refusal.model = serving.plane.serves if serving and code != "model_not_ready" else None
+            refusal.model = serving.serves if serving and code != "model_not_ready" else None
             by_status.setdefault(status, {})[code] = refusal.answer
     return {
         str(status): _answer("; ".join(f"`{code}`: {CODES[code][1]}" for code in answers), answers, status)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
+from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from model_serving.online.wire import Answer, Model
+from model_serving.online.wire import Model
 
 PREFIX = "twinserve_inference"
-SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+BATCH = (1, 2, 4, 8, 16, 32, 64)
+STAGES = ("parse", "read", "score", "rank")
 CANDIDATES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
@@ -29,13 +32,20 @@ class InferenceMetrics:
             f"{PREFIX}_candidates", "Distinct candidates of a request", buckets=CANDIDATES, registry=self.registry
         )
         self._seconds = Histogram(
-            f"{PREFIX}_seconds", "Time from the request's headers to its answer", ["outcome"],
-            buckets=SECONDS, registry=self.registry,
+            f"{PREFIX}_seconds", "Time from the request's headers to its answer, by outcome and model version",
+            ["outcome", "model_version"], buckets=SECONDS, registry=self.registry,
         )  # fmt: skip
-        self._read_seconds = Histogram(
-            f"{PREFIX}_feature_read_seconds", "Time that reading the features of a request took, failed reads included",
-            buckets=SECONDS, registry=self.registry,
+        self._stage_seconds = Histogram(
+            f"{PREFIX}_stage_seconds", "Time of a stage: parse, of a request; read, score and rank, of a batch",
+            ["stage"], buckets=SECONDS, registry=self.registry,
         )  # fmt: skip
+        self._batch = Histogram(
+            f"{PREFIX}_batch_requests", "Requests that were read and scored together",
+            buckets=BATCH, registry=self.registry,
+        )  # fmt: skip
+        self._stages = {stage: self._stage_seconds.labels(stage) for stage in STAGES}
+        self._model_labels = ("", "")
+        self._outcomes: dict[str, tuple[Counter, Histogram]] = {}
         # of several workers, the last one that said something: an unready one repeats itself, a dead one falls silent
         self._ready = Gauge(
             f"{PREFIX}_ready", "1 once a model is loaded, 0 while there is none",
@@ -46,25 +56,41 @@ class InferenceMetrics:
             ["model_name", "model_version"], multiprocess_mode="mostrecent", registry=self.registry,
         )  # fmt: skip
 
-    def count(self, answer: Answer, seconds: float) -> None:
-        """Count one answer."""
-        outcome = answer.error.code if answer.error else "ok"
-        name, version = (answer.model.name, answer.model.version) if answer.model else ("", "")
-        self._answers.labels(outcome, name, version).inc()
-        self._seconds.labels(outcome).observe(seconds)
-        for reason, count in Tally(entry.reason for entry in answer.left_out).items():
-            self._left_out.labels(reason).inc(count)
+    def count(self, outcome: str, seconds: float, left_out: Iterable[str] = ()) -> None:
+        """Count one answer: `ok` or an error code, and the reasons for which candidates have no score."""
+        answers, answer_seconds = self._outcomes.get(outcome) or self._outcome(outcome)
+        answers.inc()
+        answer_seconds.observe(seconds)
+        if left_out:
+            for reason, count in Tally(left_out).items():
+                self._left_out.labels(reason).inc(count)
 
-    def count_candidates(self, candidates: int) -> None:
-        """Note how many distinct candidates a request had."""
+    def note_parsed(self, seconds: float, candidates: int) -> None:
+        """Note a request that was understood, and how many distinct candidates it had."""
+        self._stages["parse"].observe(seconds)
         self._candidates.observe(candidates)
 
-    def note_read(self, seconds: float) -> None:
-        """Note how long the online store took for one request."""
-        self._read_seconds.observe(seconds)
+    def note_stage(self, stage: str, seconds: float) -> None:
+        """Note how long a stage took for a batch of requests; reading, also where it failed."""
+        self._stages[stage].observe(seconds)
+
+    def note_batch(self, requests: int) -> None:
+        """Note how many requests were read and scored together."""
+        self._batch.observe(requests)
 
     def note_readiness(self, model: Model | None) -> None:
         """Say which version is loaded, or that none is."""
         self._ready.set(1 if model else 0)
+        self._outcomes = {}
+        self._model_labels = (model.name, model.version) if model else ("", "")
         if model:
-            self._model.labels(model.name, model.version).set(1)
+            self._model.labels(*self._model_labels).set(1)
+
+    def _outcome(self, outcome: str) -> tuple[Counter, Histogram]:
+        """Found once for each outcome: looking up labels costs more than counting."""
+        found = (
+            self._answers.labels(outcome, *self._model_labels),
+            self._seconds.labels(outcome, self._model_labels[1]),
+        )
+        self._outcomes[outcome] = found
+        return found

@@ -1,25 +1,46 @@
-"""The data plane: a validated request in, the best candidate out. It knows no HTTP."""
+"""The data plane: validated requests in, the best candidate of each out. It knows no HTTP."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model_serving.online.refusal import Refusal
-from model_serving.online.wire import Answer, InferenceRequest, LeftOut, Model
-from model_serving.scoring import REASON_NAMES, SCORED, Scored, score_rows
+from model_serving.online.wire import Id, InferenceRequest, Key, LeftOut, Model
+from model_serving.scoring import REASON_NAMES, SCORED, Scored, score_cells, score_complete
 from twinserve.errors import TransientError
-from twinserve.features.online import OnlineReader, OnlineRows
+from twinserve.features.feature_reader import FeatureReader, OnlineRows
 from twinserve.registry import ServedModel
 
 RETRY_AFTER = 1
 QUIET_SECONDS = 10.0
 logger = logging.getLogger(__name__)
 Clock = Callable[[], int]
+StageNote = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The answer to one request.
+
+    Attributes:
+        left_out: (id, reason) of each candidate without a score, in the order of the request.
+        ranking: (id, score), best first; None where it was not asked for.
+        seconds: stage → how long it took the batch that the request was part of.
+    """
+
+    request_id: str
+    prediction: Id
+    score: float
+    left_out: list[tuple[Id, str]]
+    ranking: list[tuple[Id, float]] | None
+    seconds: Mapping[str, float]
 
 
 class InferencePlane:
@@ -28,59 +49,62 @@ class InferencePlane:
     Args:
         reader: made from the model's own contract.
         clock: now, in µs since 1970 UTC: the moment at which a feature must still be fresh.
-        read_seconds: how long the online store may take, all attempts together.
-        note_read: told how many seconds each read took, whether or not it succeeded.
+        note: told how long each stage took; `read` whether or not it succeeded.
     """
 
-    def __init__(
-        self,
-        model: ServedModel,
-        reader: OnlineReader,
-        clock: Clock,
-        read_seconds: float,
-        note_read: Callable[[float], None] = lambda _: None,
-    ) -> None:
-        self._model, self._reader, self._clock, self._read_seconds = model, reader, clock, read_seconds
-        self._note_read = note_read
+    def __init__(self, model: ServedModel, reader: FeatureReader, clock: Clock, note: StageNote) -> None:
+        self._model, self._reader, self._clock, self._note = model, reader, clock, note
         self._quiet_until = 0.0
         self.serves = Model(name=model.name, version=model.version)
-        self._best = np.nanargmax if model.contract.output.best == "highest" else np.nanargmin
+        self._sign = 1.0 if model.contract.output.best == "highest" else -1.0
 
-    async def answer(self, request: InferenceRequest) -> Answer:
-        """Score the candidates and name the best; the first of the request among equals.
+    async def answer(self, requests: Sequence[InferenceRequest]) -> list[Choice | Refusal]:
+        """Read and score the candidates of all requests together, then name the best of each.
 
-        Raises:
-            Refusal: `no_candidate` if none could be scored, `feature_store_unavailable`.
+        Returns:
+            For each request its choice, or a refusal: `no_candidate` if none could be scored,
+            `feature_store_unavailable`.
         """
-        asked = self._clock()
-        rows = await self._read(request)
-        moments = np.full(len(request.keys), asked, dtype=np.int64)
-        scored = score_rows(self._model, rows.values, rows.event_times, moments)
-        left_out = _left_out(request, scored)
-        if len(left_out) == len(request.keys):
-            raise Refusal("no_candidate", "none of the candidates could be scored", left_out=left_out)
-        best = int(self._best(scored.scores))
-        return Answer(
-            request_id=request.request_id,
-            prediction=request.keys[best],
-            score=float(scored.scores[best]),
-            error=None,
-            model=self.serves,
-            left_out=left_out,
-        )
-
-    async def _read(self, request: InferenceRequest) -> OnlineRows:
         began = time.perf_counter()
         try:
-            async with asyncio.timeout(self._read_seconds):
-                return await self._reader.read(request.keys)
-        except (TransientError, TimeoutError) as error:
+            rows = await self._reader.read(_joined(requests), self._clock())
+        except TransientError as error:
             self._note_outage(error)
-            raise Refusal(
-                "feature_store_unavailable", "the feature store does not answer", retry_after=RETRY_AFTER
-            ) from error
+            message = "the feature store does not answer"
+            return [Refusal("feature_store_unavailable", message, retry_after=RETRY_AFTER) for _ in requests]
         finally:
-            self._note_read(time.perf_counter() - began)
+            read = time.perf_counter()
+            self._note("read", read - began)
+        scored = self._scored(rows)
+        ranked = time.perf_counter()
+        seconds = {"read": read - began, "score": ranked - read}
+        answers = self._ranked(requests, scored, seconds)
+        seconds["rank"] = time.perf_counter() - ranked
+        self._note("score", seconds["score"])
+        self._note("rank", seconds["rank"])
+        return answers
+
+    async def close(self) -> None:
+        """Let go of the online store."""
+        await self._reader.close()
+
+    def _scored(self, rows: OnlineRows) -> Scored:
+        if rows.complete:
+            return score_complete(self._model, rows.values)
+        return score_cells(self._model, rows.values, rows.status)
+
+    def _ranked(
+        self, requests: Sequence[InferenceRequest], scored: Scored, seconds: Mapping[str, float]
+    ) -> list[Choice | Refusal]:
+        merits = scored.scores if self._sign > 0 else -scored.scores
+        complete = not scored.reasons.any()
+        answers: list[Choice | Refusal] = []
+        first = 0
+        for request in requests:
+            part = slice(first, first := first + len(request.ids))
+            left_out = [] if complete else _left_out(request.ids, scored.reasons[part])
+            answers.append(_choice(request, scored.scores[part], merits[part], left_out, seconds))
+        return answers
 
     def _note_outage(self, error: Exception) -> None:
         """One line in a while: every request of an outage fails for the same reason."""
@@ -90,8 +114,35 @@ class InferencePlane:
             logger.warning("the feature store does not answer: %s", str(error) or type(error).__name__)
 
 
-def _left_out(request: InferenceRequest, scored: Scored) -> tuple[LeftOut, ...]:
-    pairs = zip(request.keys, scored.reasons.tolist(), strict=True)
-    return tuple(
-        LeftOut.model_validate({"id": key, "reason": REASON_NAMES[code]}) for key, code in pairs if code != SCORED
-    )
+def _joined(requests: Sequence[InferenceRequest]) -> Mapping[str, Sequence[Key]]:
+    """The keys of all candidates of all requests, one after the other."""
+    if len(requests) == 1:
+        return requests[0].keys
+    return {name: list(chain.from_iterable(request.keys[name] for request in requests)) for name in requests[0].keys}
+
+
+def _choice(
+    request: InferenceRequest,
+    scores: NDArray[np.float64],
+    merits: NDArray[np.float64],
+    left_out: list[tuple[Id, str]],
+    seconds: Mapping[str, float],
+) -> Choice | Refusal:
+    """The first of the request among equals."""
+    if len(left_out) == len(scores):
+        entries = tuple(LeftOut.model_validate({"id": key, "reason": reason}) for key, reason in left_out)
+        return Refusal("no_candidate", "none of the candidates could be scored", left_out=entries)
+    best = int(np.nanargmax(merits)) if left_out else int(merits.argmax())
+    ranking = None if request.top_k is None else _ranking(request, scores, merits, len(scores) - len(left_out))
+    return Choice(request.request_id, request.ids[best], float(scores[best]), left_out, ranking, seconds)
+
+
+def _ranking(
+    request: InferenceRequest, scores: NDArray[np.float64], merits: NDArray[np.float64], scored: int
+) -> list[tuple[Id, float]]:
+    order = np.argsort(-merits, kind="stable")[:scored][: request.top_k]  # NaN comes last
+    return [(request.ids[place], score) for place, score in zip(order.tolist(), scores[order].tolist(), strict=True)]
+
+
+def _left_out(ids: Sequence[Id], reasons: NDArray[np.int8]) -> list[tuple[Id, str]]:
+    return [(key, REASON_NAMES[code]) for key, code in zip(ids, reasons.tolist(), strict=True) if code != SCORED]

@@ -52,7 +52,8 @@ class Refusal(Exception):
         """When to come back; and that a connection with an unread body can't be used again."""
         again = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
         close = {"Connection": "close"} if self.code in ("body_too_large", "body_timeout") else {}
-        return again | close
+        allow = {"Allow": "POST"} if self.code == "method_not_allowed" else {}
+        return again | close | allow
 
 
 # code -> status, meaning
@@ -73,4 +74,6 @@ CODES: dict[str, tuple[int, str]] = {
     "internal": (500, "a fault of ours; the service's log has the rest"),
     "model_not_ready": (503, "no model is loaded; the message says why"),
     "feature_store_unavailable": (503, "the feature store does not answer"),
+    "overloaded": (503, "too many requests are under way"),
+    "deadline_exceeded": (503, "the request could not be answered in time"),
 }

@@ -6,15 +6,26 @@ they read the settings and nothing else. Loading begins with the worker's lifesp
 
 from __future__ import annotations
 
+from typing import Any
+
 import bentoml
 
 from model_serving.online.application import online_application
+from model_serving.online.front import Front
 from model_serving.online.last_answers import LastAnswers
 
 application = online_application()
 
 
-@bentoml.service(name="inference")
+class FrontedService(bentoml.Service[Any]):  # type: ignore[misc] # BentoML loads it lazily
+    """A service of which one page is answered before BentoML's middleware."""
+
+    def to_asgi(self, is_main: bool = True) -> Front:
+        """What a worker runs."""
+        return Front(application.inference, super().to_asgi(is_main))
+
+
+@bentoml.service(name="inference", service_class=FrontedService)
 @bentoml.asgi_app(application.pages, path="/")
 class Inference:
     """The online service; its pages are in `application`, its health answers are BentoML's."""

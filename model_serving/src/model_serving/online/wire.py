@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, create_model
+from pydantic import BaseModel, ConfigDict, FailFast, Field, create_model, with_config
+from typing_extensions import TypedDict
 
-from twinserve.contract import Contract
+from twinserve.contract import Contract, JoinKey
 
 MAX_TEXT_KEY = 256
 MAX_REQUEST_ID = 128
 EXAMPLE_REQUEST_ID = "uuid-1"
+_TOP_K = "how many of the best to list in `ranking`"
 INTEGER_BITS = {"INT32": 32, "INT64": 64}
 Key = int | str
+Id = Key | dict[str, Key]  # of a candidate; an object where the contract has several join keys
 
 
 class _Wire(BaseModel):
@@ -38,30 +42,47 @@ class Model(_Wire):
 class LeftOut(_Wire):
     """A candidate that could not be scored."""
 
-    id: Key
+    id: Id
     reason: Literal["unknown", "stale", "null", "no_score"] = Field(
         description="unknown: never seen; stale: its features are too old; null: a feature has no value; "
         "no_score: the model gave no finite number"
     )
 
 
+class Ranked(_Wire):
+    """A candidate and its score."""
+
+    id: Id
+    score: float
+
+
 class Answer(_Wire):
     """Every body that `/inference` sends has these keys, whatever its status."""
 
     request_id: str | None = Field(description="as given; null where the request did not carry a usable one")
-    prediction: Key | None = Field(description="the best candidate; the first of the request among equals")
+    prediction: Id | None = Field(description="the best candidate; the first of the request among equals")
     score: float | None = Field(description="the best candidate's score")
     error: Problem | None
     model: Model | None
     left_out: tuple[LeftOut, ...] = Field(description="in the order of the request")
+    ranking: tuple[Ranked, ...] | None = Field(
+        default=None, description="the best `top_k` that have a score, best first; null where `top_k` was not given"
+    )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class InferenceRequest:
-    """A request that has passed validation. Each key once, in order of first appearance."""
+    """A request that has passed validation.
+
+    Attributes:
+        ids: of the candidates, as given; each once, in order of first appearance.
+        keys: join key → its value of each candidate.
+    """
 
     request_id: str
-    keys: tuple[Key, ...]
+    ids: Sequence[Id]
+    keys: Mapping[str, Sequence[Key]]
+    top_k: int | None = None
 
 
 class InferenceBody(BaseModel):
@@ -72,6 +93,7 @@ class InferenceBody(BaseModel):
         min_length=1, max_length=MAX_REQUEST_ID, description="comes back in the answer, to find it again"
     )
     candidates: Any  # typed, and named after the join key, by `request_shape`
+    top_k: int | None  # bounded by `request_shape`
 
 
 @dataclass(frozen=True)
@@ -79,32 +101,47 @@ class RequestShape:
     """What requests must look like for one contract.
 
     Attributes:
-        field: name of the list of candidates: the join key and an `s`.
+        field: name of the list of candidates: the join key and an `s`, or `candidates` for several join keys.
+        join_keys: their names.
+        text_keys: how many of them are texts.
         body: `InferenceBody` with that list.
         example: a body that fits.
     """
 
     field: str
+    join_keys: tuple[str, ...]
+    text_keys: int
     body: type[InferenceBody]
     example: dict[str, Any]
 
 
 def request_shape(contract: Contract, max_candidates: int) -> RequestShape:
-    """Derive the request from the contract's one join key."""
-    key = contract.join_keys[0]
-    field = f"{key.name}s"
-    kind = _integer_key(INTEGER_BITS[key.dtype]) if key.dtype in INTEGER_BITS else _TEXT_KEY
+    """Derive the request from the contract's join keys."""
+    keys = contract.join_keys
+    field = f"{keys[0].name}s" if len(keys) == 1 else "candidates"
+    kind = _key(keys[0]) if len(keys) == 1 else _candidate(keys)
     body = create_model(
-        "InferenceRequest", __base__=InferenceBody, candidates=(_candidates(kind, max_candidates), Field(alias=field))
+        "InferenceRequest",
+        __base__=InferenceBody,
+        candidates=(_candidates(kind, max_candidates), Field(alias=field)),
+        top_k=(int | None, Field(default=None, ge=1, le=max_candidates, description=_TOP_K)),
     )
-    return RequestShape(field, body, {"request_id": EXAMPLE_REQUEST_ID, field: _example_keys(key.dtype)})
+    example = {"request_id": EXAMPLE_REQUEST_ID, field: _example_ids(keys)}
+    texts = sum(key.dtype not in INTEGER_BITS for key in keys)
+    return RequestShape(field, tuple(key.name for key in keys), texts, body, example)
 
 
-_TEXT_KEY = Annotated[str, Field(max_length=MAX_TEXT_KEY)]
+def _key(key: JoinKey) -> Any:
+    if key.dtype not in INTEGER_BITS:
+        return Annotated[str, Field(max_length=MAX_TEXT_KEY)]
+    half = 1 << INTEGER_BITS[key.dtype] - 1
+    return Annotated[int, Field(ge=-half, le=half - 1)]
 
 
-def _integer_key(bits: int) -> Any:
-    return Annotated[int, Field(ge=-(1 << bits - 1), le=(1 << bits - 1) - 1)]
+def _candidate(keys: Sequence[JoinKey]) -> Any:
+    """An object of several join keys, which stays a dict."""
+    candidate: Any = TypedDict("Candidate", {key.name: _key(key) for key in keys})  # type: ignore[misc]
+    return with_config(ConfigDict(strict=True, extra="forbid"))(candidate)
 
 
 def _candidates(kind: Any, most: int) -> Any:
@@ -112,5 +149,8 @@ def _candidates(kind: Any, most: int) -> Any:
     return Annotated[list[kind], FailFast(), listed]
 
 
-def _example_keys(dtype: str) -> list[Key]:
-    return [1001, 1002, 1003, 1004, 1005] if dtype in INTEGER_BITS else ["a", "b", "c", "d", "e"]
+def _example_ids(keys: Sequence[JoinKey]) -> list[Any]:
+    columns = [[1001, 1002, 1003, 1004, 1005] if key.dtype in INTEGER_BITS else list("abcde") for key in keys]
+    if len(keys) == 1:
+        return columns[0]
+    return [dict(zip((key.name for key in keys), values, strict=True)) for values in zip(*columns, strict=True)]

@@ -1,0 +1,32 @@
+"""The bytes of every answer of `/inference`, as `wire.Answer` describes them."""
+
+from __future__ import annotations
+
+import json
+
+from model_serving.online.plane import Choice
+from model_serving.online.refusal import Refusal
+
+# ASCII, since a client may send half a surrogate pair and we may have to name it
+_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+
+
+def choice_body(choice: Choice, model: dict[str, str]) -> bytes:
+    """What `Answer(…).model_dump_json()` gives for this choice, without making one."""
+    ranking = choice.ranking
+    return _encode(
+        {
+            "request_id": choice.request_id,
+            "prediction": choice.prediction,
+            "score": choice.score,
+            "error": None,
+            "model": model,
+            "left_out": [{"id": key, "reason": reason} for key, reason in choice.left_out],
+            "ranking": None if ranking is None else [{"id": key, "score": score} for key, score in ranking],
+        }
+    ).encode("ascii")
+
+
+def refusal_body(refusal: Refusal) -> bytes:
+    """The answer that says no."""
+    return _encode(refusal.answer.model_dump(mode="json")).encode("ascii")
