@@ -30,6 +30,11 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _is_unset(value: object) -> bool:
+    """Left out of the document, as it always was."""
+    return value is None
+
+
 class JoinKey(_Part):
     """One join key, and its Feast type."""
 
@@ -38,13 +43,20 @@ class JoinKey(_Part):
 
 
 class FeatureColumn(_Part):
-    """One column of the model's input. Values older than `ttl_seconds` at the moment of asking are stale."""
+    """One column of the model's input. Values older than `ttl_seconds` at the moment of asking are stale.
+
+    Attributes:
+        stored_view: name of the view in the online store, where the service gives it another.
+        stored_keys: names of the join keys there, in the order of `join_keys`, where the service renames one.
+    """
 
     view: str
     name: str
     dtype: Literal["INT32", "INT64", "FLOAT", "DOUBLE", "BOOL"]
     ttl_seconds: int | None
     join_keys: tuple[str, ...]
+    stored_view: str | None = Field(default=None, exclude_if=_is_unset)
+    stored_keys: tuple[str, ...] | None = Field(default=None, exclude_if=_is_unset)
 
 
 class Output(_Part):
@@ -286,7 +298,7 @@ def library_versions(names: list[str]) -> dict[str, str]:
 
 
 def _unlike(want: FeatureColumn, have: object) -> list[str]:
-    parts = ("dtype", "ttl_seconds", "join_keys")
+    parts = ("dtype", "ttl_seconds", "join_keys", "stored_view", "stored_keys")
     return [
         f"{part} of {want.view}:{want.name} is {getattr(have, part)}, not {getattr(want, part)}"
         for part in parts

@@ -13,8 +13,10 @@ from redis.exceptions import RedisError
 from twinserve.contract import Contract
 from twinserve.errors import PermanentError, TransientError
 from twinserve.features.feature_reader import FeatureReader, OnlineRows
+from twinserve.features.online_store import way_to_read
 from twinserve.features.read_plan import Keys
 from twinserve.features.redis_address import redis_address
+from twinserve.features.redis_cluster import ClusterLink
 from twinserve.features.redis_layout import (
     Key,
     decode_event_time,
@@ -34,22 +36,39 @@ CONNECTIONS = 2  # Redis answers one command at a time; a second connection is f
 
 
 def open_reader(
-    contract: Contract, settings: Settings, redis_url: str, *, seconds: float, connections: int = CONNECTIONS
+    contract: Contract,
+    settings: Settings,
+    redis_url: str,
+    *,
+    seconds: float,
+    cluster: bool | None = None,
+    connections: int = CONNECTIONS,
 ) -> FeatureReader:
     """A reader of the online store that `feature_store.yaml` names; it connects when it is first asked.
 
     Args:
-        redis_url: the Redis to use, where that store is Redis.
+        redis_url: the Redis to use, where that store is Redis; of a cluster, any node.
         seconds: how long a read may take, all attempts together.
+        cluster: whether that Redis is a cluster; None: as `redis_type` in `feature_store.yaml` says.
         connections: to each Redis server, shared by all reads.
 
     Raises:
         BadInput: no such Redis URL, no valid `feature_store.yaml`.
         PermanentError: the contract can't be read.
     """
-    store_config(settings, redis_url)
-    link = RedisLink(redis_address(redis_url), connections=connections, seconds=seconds)
+    way = way_to_read(store_config(settings, redis_url))
+    if way == "feast" and cluster is None:
+        return _feast_reader(contract, settings, redis_url, seconds)
+    link_of = ClusterLink if (way == "redis_cluster" if cluster is None else cluster) else RedisLink
+    link = link_of(redis_address(redis_url), connections=connections, seconds=seconds)
     return RedisReader(contract, link, seconds)
+
+
+def _feast_reader(contract: Contract, settings: Settings, redis_url: str, seconds: float) -> FeatureReader:
+    from twinserve.features.feast_reader import FeastReader
+    from twinserve.features.store import open_store
+
+    return FeastReader(contract, lambda: open_store(settings, redis_url), seconds)
 
 
 @dataclass(frozen=True)

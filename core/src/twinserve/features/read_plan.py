@@ -26,12 +26,13 @@ class ViewTimes:
     """One view within a hash.
 
     Attributes:
+        stored: its name in the online store.
         field: place of its event time in the reply.
         columns: places of its features in the reply.
         ttl: µs; None for no limit.
     """
 
-    name: str
+    stored: str
     field: int
     columns: tuple[int, ...]
     ttl: int | None
@@ -62,8 +63,8 @@ class HashPlan:
             self.kinds.setdefault(feature.dtype, []).append(place)
         self.views = _views(self.features)
         self._single = next(iter(names)) if len(names) == 1 else None
-        fields = [feature_field(f.view, f.name) for f in self.features]
-        fields += [event_time_field(view.name) for view in self.views]
+        fields = [feature_field(f.stored_view or f.view, f.name) for f in self.features]
+        fields += [event_time_field(view.stored) for view in self.views]
         self._head = b"*%d\r\n" % (2 + len(fields)) + _words(b"HMGET")
         self._fields = _words(*fields)
         self._framed = self._framing()
@@ -128,19 +129,20 @@ def read_plan(contract: Contract) -> list[HashPlan]:
     Raises:
         PermanentError: a feature has a join key that the contract does not name.
     """
-    kinds = {key.name: key.dtype for key in contract.join_keys}
-    groups: dict[tuple[str, ...], dict[int, FeatureColumn]] = {}
+    kinds: dict[str, str] = {key.name: key.dtype for key in contract.join_keys}
+    groups: dict[tuple[tuple[str, str], ...], dict[int, FeatureColumn]] = {}
     for place, feature in enumerate(contract.features):
-        names = tuple(sorted(name for name in feature.join_keys if name != DUMMY_KEY))
-        if unknown := [name for name in names if name not in kinds]:
+        names = zip(feature.join_keys, feature.stored_keys or feature.join_keys, strict=True)
+        keys = tuple(sorted(pair for pair in names if pair[1] != DUMMY_KEY))
+        if unknown := [name for name, _ in keys if name not in kinds]:
             raise PermanentError(
                 f"{feature.view}:{feature.name} has the join key {unknown[0]}, which the contract does not name",
                 fix="Register the model again",
             )
-        groups.setdefault(names, {})[place] = feature
+        groups.setdefault(keys, {})[place] = feature
     return [
-        HashPlan(contract.project, {name: (name, kinds[name]) for name in names}, features)
-        for names, features in groups.items()
+        HashPlan(contract.project, {name: (stored, kinds[name]) for name, stored in keys}, features)
+        for keys, features in groups.items()
     ]
 
 
@@ -151,7 +153,8 @@ def _views(features: list[FeatureColumn]) -> list[ViewTimes]:
         columns = tuple(column for column, feature in enumerate(features) if feature.view == name)
         seconds = features[columns[0]].ttl_seconds
         ttl = None if seconds is None else seconds * 1_000_000
-        views.append(ViewTimes(name, len(features) + place, columns, ttl))
+        stored = features[columns[0]].stored_view or name
+        views.append(ViewTimes(stored, len(features) + place, columns, ttl))
     return views
 
 

@@ -21,6 +21,7 @@ from twinserve.features.redis_errors import read_refused
 
 QUEUED = 1024  # reads in flight on one connection, or waiting for one; more are refused
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds between attempts to connect
+WORTH_WAITING = 0.1  # seconds of a pause for which a read waits; in a longer one it fails at once
 _MORE: Any = object()
 
 
@@ -225,34 +226,41 @@ class RedisLink:
         return best
 
     async def _connected(self, deadline: float) -> Wire:
+        """A connection, newly opened; where the attempt that others began fails, one more is made."""
         loop = asyncio.get_running_loop()
+        for _ in range(1 if self._connecting is None else 2):
+            await self._attempt(loop, deadline)
+            for wire in self._wires:
+                if wire.open:
+                    return wire
+        raise self._failure(self._why if self._connecting is None else "no connection in time")
+
+    async def _attempt(self, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
         if self._waiters >= QUEUED:
             raise self._failure(f"{QUEUED} reads wait for a connection")
-        if not self._connect_soon(loop):
+        task = self._connect_soon(loop)
+        if task is None:
             raise self._failure(self._why)
         self._waiters += 1
         try:
-            task = self._connecting
-            if task is not None:
-                await asyncio.wait({task}, timeout=deadline - loop.time())
+            await asyncio.wait({task}, timeout=deadline - loop.time())
         finally:
             self._waiters -= 1
-        wire = next((wire for wire in self._wires if wire.open), None)
-        if wire is None:
-            raise self._failure("no connection in time" if task and not task.done() else self._why)
-        return wire
 
-    def _connect_soon(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Start to connect, unless that is under way; False during the pause after a failure, or when closed."""
+    def _connect_soon(self, loop: asyncio.AbstractEventLoop) -> asyncio.Task[None] | None:
+        """The attempt that is under way, or a new one; None in a long pause after failures, or when closed."""
         if self._connecting is None:
-            if self._closed or loop.time() < self._not_before:
-                return False
-            self._connecting = loop.create_task(self._connect(loop))
-        return True
+            pause = self._not_before - loop.time()
+            if self._closed or pause > WORTH_WAITING:
+                return None
+            self._connecting = loop.create_task(self._connect(loop, pause))
+        return self._connecting
 
-    async def _connect(self, loop: asyncio.AbstractEventLoop) -> None:
+    async def _connect(self, loop: asyncio.AbstractEventLoop, pause: float) -> None:
         wire = Wire(loop)
         try:
+            if pause > 0:
+                await asyncio.sleep(pause)
             async with asyncio.timeout(self._seconds):
                 await self._address.connect(loop, wire)
                 await self._introduce(wire, loop.time() + self._seconds)

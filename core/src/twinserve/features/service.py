@@ -40,8 +40,10 @@ def _served(store: FeatureStore, projection: Any) -> list[ServedFeature]:
     view = store.get_feature_view(projection.name)
     ttl = int(view.ttl.total_seconds()) if view.ttl else None
     keys = tuple(_join_keys(store, projection))
+    own_name = projection.name if projection.name_to_use() != projection.name else None
+    own_keys = tuple(column.name for column in view.entity_columns) if projection.join_key_map else None
     return [
-        ServedFeature(projection.name_to_use(), f.name, f.dtype.to_value_type().name, ttl, keys)
+        ServedFeature(projection.name_to_use(), f.name, f.dtype.to_value_type().name, ttl, keys, own_name, own_keys)
         for f in projection.features
     ]
 

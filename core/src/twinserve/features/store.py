@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import yaml
 
@@ -73,24 +73,30 @@ def feast_variables(settings: Settings, redis_url: str) -> dict[str, str]:
 
 
 def feast_connection_string(redis_url: str) -> str:
-    """A `redis://` or `rediss://` URL in Feast's own form, `host:port,db=0,password=…`.
+    """A `redis://`, `rediss://` or `unix://` URL in Feast's own form, `host:port,db=0,password=…`.
 
     Raises:
-        BadInput: another scheme, or a password with a comma, which Feast's form can't express.
+        BadInput: another scheme, or a password or path with a comma, which Feast's form can't express.
     """
     url = urlsplit(redis_url)
-    if url.scheme not in ("redis", "rediss") or not url.hostname:
-        raise BadInput("TWINSERVE_REDIS_URL must look like redis://[:password@]host:port/0", fix="Correct it")
+    socket = unquote(url.path) if url.scheme == "unix" else ""
+    if not socket and (url.scheme not in ("redis", "rediss") or not url.hostname):
+        raise BadInput(
+            "TWINSERVE_REDIS_URL must look like redis://[:password@]host:port/0 or unix:///path?db=0", fix="Correct it"
+        )
+    given = dict(parse_qsl(url.query))
     options = {
-        "db": url.path.strip("/") or "0",
+        "db": given.get("db") or ("" if socket else url.path.strip("/")) or "0",
         "username": unquote(url.username or ""),
         "password": unquote(url.password or ""),
         "ssl": "true" if url.scheme == "rediss" else "",
+        **{name: text for name, text in given.items() if name.startswith("ssl_")},
+        "unix_socket_path": socket,
     }
     if any("," in value for value in options.values()):
         raise BadInput("the password in TWINSERVE_REDIS_URL has a comma, which Feast can't take", fix="Change it")
-    given = [f"{name}={value}" for name, value in options.items() if value]
-    return ",".join([f"{url.hostname}:{url.port or 6379}", *given])
+    named = [f"{name}={value}" for name, value in options.items() if value]
+    return ",".join([f"{url.hostname or 'localhost'}:{url.port or 6379}", *named])
 
 
 def apply_definitions(settings: Settings, redis_url: str) -> dict[str, Any]:

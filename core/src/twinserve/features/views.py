@@ -37,13 +37,20 @@ class ViewSpec:
 
 @dataclass(frozen=True)
 class ServedFeature:
-    """One feature of a feature service: which view it comes from, under which name, and how old it may be."""
+    """One feature of a feature service: which view it comes from, under which name, and how old it may be.
+
+    Attributes:
+        stored_view: the view's own name, where the service gives it another.
+        stored_keys: the view's own names of `join_keys`, in their order, where the service renames one.
+    """
 
     view: str
     name: str
     dtype: str
     ttl_seconds: int | None
     join_keys: tuple[str, ...]
+    stored_view: str | None = None
+    stored_keys: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
