@@ -17,8 +17,9 @@ from sklearn.linear_model import LinearRegression
 
 from twinserve.contract import Contract, GoldenRow, Output, Scoring
 from twinserve.errors import ContractMismatch, StepMissing, TransientError
+from twinserve.model_files import estimator_score, folder_digest
 from twinserve.onnx_scorer import METADATA_KEY, Usage
-from twinserve.registry import DIGEST_TAG, Registry, _digest, estimator_score
+from twinserve.registry import DIGEST_TAG, Registry
 from twinserve.settings import Settings, load_settings
 
 Build = Callable[..., Contract]
@@ -144,7 +145,7 @@ def test_a_pickle_is_never_loaded(registry: Registry, module_settings: Settings,
     (folder / "model.skops").write_bytes(pickle.dumps(Bomb()))
     notes = (folder / "MLmodel").read_text().replace("serialization_format: skops", "serialization_format: pickle")
     (folder / "MLmodel").write_text(notes)
-    registry._client.set_model_version_tag(registry.name, version, DIGEST_TAG, _digest(folder))
+    registry._client.set_model_version_tag(registry.name, version, DIGEST_TAG, folder_digest(folder))
     with pytest.raises(ContractMismatch, match="skops format"):
         registry.load_version(version)
     assert not (tmp_path / "it ran").exists()
@@ -217,7 +218,7 @@ def test_a_damaged_onnx_file_is_refused_with_the_version(registry: Registry, bui
     with pytest.raises(ContractMismatch, match="not the one that was registered"):
         registry.load_version(version)
     folder = stored_file(registry, version, "MLmodel").parent
-    registry._client.set_model_version_tag(registry.name, version, DIGEST_TAG, _digest(folder))
+    registry._client.set_model_version_tag(registry.name, version, DIGEST_TAG, folder_digest(folder))
     assert registry.load_version(version).form == "original", "nor is it used where somebody has signed the damage"
 
 

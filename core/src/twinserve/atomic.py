@@ -62,6 +62,19 @@ def move_folder(draft: Path, target: Path) -> None:
         raise _explained(error, target) from error
 
 
+def sync_tree(folder: Path) -> None:
+    """Bring every file and folder below `folder` to the disk.
+
+    Raises:
+        TransientError: the disk is full.
+    """
+    try:
+        for path in folder.rglob("*"):
+            _sync(path)
+    except OSError as error:
+        raise _explained(error, folder) from error
+
+
 def _remove_abandoned(target: Path) -> None:
     for draft in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
         with suppress(FileNotFoundError, BlockingIOError), draft.open("rb") as file:

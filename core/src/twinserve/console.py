@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any, NoReturn
 
-import typer
-
 from twinserve.containment import containing_environment
 from twinserve.errors import ExitCode, TwinserveError
 from twinserve.logs import configure_logging
@@ -28,8 +26,8 @@ class Stopped(BaseException):
         super().__init__(signal.Signals(number).name)
 
 
-def run_app(app: typer.Typer) -> NoReturn:
-    """Run a typer app; exit with an `ExitCode`, one line on standard error for each failure.
+def run_app(app: Callable[[], Any]) -> NoReturn:
+    """Run a typer app, or a function; exit with an `ExitCode`, one line on standard error for each failure.
 
     Only an unexpected exception (a bug of ours) prints a stack trace.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Literal
 
 import numpy as np
@@ -41,6 +42,12 @@ class Usage(BaseModel):
     takes_nan: tuple[bool, ...] = ()
     largest: tuple[float | None, ...] = ()
     order: tuple[Cut, ...] = ()
+
+
+def import_runtime() -> None:
+    """Import now what `load_onnx_score` will need, where it is installed; a third of a second."""
+    with suppress(ImportError):
+        import scipy.special  # noqa: F401
 
 
 def load_onnx_score(content: bytes) -> Score:

@@ -7,7 +7,6 @@ history of aliases; every move is written to a journal of tags on the registered
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import logging
 import tempfile
@@ -20,12 +19,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from twinserve.contract import FILE_NAME, Contract, Score
-from twinserve.errors import ContractMismatch, PermanentError, StepMissing, TransientError, TwinserveError
-from twinserve.scoring_form import Form, calls_at_once, serving_form
+from twinserve.contract import FILE_NAME, Contract
+from twinserve.errors import ContractMismatch, PermanentError, StepMissing, TransientError
+from twinserve.model_files import estimator_score, folder_digest, refuse_damaged
+from twinserve.served_model import ServedModel, load_served
 from twinserve.settings import Settings
+
+__all__ = [
+    "CHAMPION",
+    "AliasMove",
+    "RegisteredVersion",
+    "Registry",
+    "ServedModel",
+    "estimator_score",
+    "mlflow_errors",
+    "prepare_mlflow",
+]
 
 logger = logging.getLogger(__name__)
 CHAMPION = "champion"
@@ -36,32 +46,21 @@ TRAIN_FIX = "Run the DAG training_pipeline, or its steps by hand, until one vers
 
 
 @dataclass(frozen=True)
-class ServedModel:
-    """A version that was loaded and has reproduced its golden rows.
+class RegisteredVersion:
+    """A version that MLflow knows; nothing of it is on this disk yet.
 
     Attributes:
-        score: (rows, features) float64 → (rows,) float64. The form `onnx` is safe to call from several threads at once.
-        form: what `score` is. `onnx` runs on the calling thread alone; the original spreads a call over the cores as
-            its class does.
-        reference: the original, where `score` is another form.
+        digest: of its files, as noted when it was registered.
     """
 
     name: str
     version: str
-    contract: Contract
-    score: Score
-    form: Form = "original"
-    reference: Score | None = None
+    digest: str
 
     @property
-    def original(self) -> Score:
-        """The estimator as it was trained, to compare models by."""
-        return self.reference or self.score
-
-    @property
-    def calls_at_once(self) -> int:
-        """How many threads that call `score` keep the machine busy and out of each other's way; batch uses so many."""
-        return calls_at_once(self.form)
+    def label(self) -> str:
+        """Its name in messages."""
+        return f"{self.name} version {self.version}"
 
 
 @dataclass(frozen=True)
@@ -103,8 +102,8 @@ class Registry:
             model = _log_model(estimator, contract, run_id, scorer)
             self._ensure_model()
             with _downloaded(model.model_uri) as folder:
-                tags = {DIGEST_TAG: _digest(folder), "feature_service": contract.feature_service}
-                self._load(f"the new version of {self.name}", "", folder)
+                tags = {DIGEST_TAG: folder_digest(folder), "feature_service": contract.feature_service}
+                load_served(self.name, "", folder, self._scorer, with_original=True)
             tags |= {f"scoring_{name}": text for name, text in _scoring_facts(contract).items()}
             created = self._client.create_model_version(
                 self.name, model.model_uri, run_id=run_id, tags=tags, model_id=model.model_id
@@ -113,15 +112,41 @@ class Registry:
 
     def champion(self) -> str | None:
         """The version that serves, if there is one."""
+        found = self._alias()
+        return str(found.version) if found else None
+
+    def find_champion(self) -> RegisteredVersion:
+        """What MLflow knows of the champion.
+
+        Raises:
+            StepMissing: there is none.
+            ContractMismatch: it was not registered by us.
+            TransientError: MLflow can't be reached.
+        """
+        found = self._alias()
+        if found is None:
+            raise StepMissing(f"model {self.name!r} has no champion", fix=TRAIN_FIX)
+        return self._registered(found)
+
+    def _alias(self) -> Any | None:
         from mlflow.exceptions import MlflowException
 
         with mlflow_errors("asking for the champion"):
             try:
-                return str(self._client.get_model_version_by_alias(self.name, CHAMPION).version)
+                return self._client.get_model_version_by_alias(self.name, CHAMPION)
             except MlflowException as error:
                 if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                     return None
                 raise
+
+    def _registered(self, found: Any) -> RegisteredVersion:
+        digest = found.tags.get(DIGEST_TAG)
+        if digest is None:
+            raise ContractMismatch(
+                f"{self.name} version {found.version} was not registered by Twinserve: it has no digest",
+                fix="Train it with `training-pipeline`",
+            )
+        return RegisteredVersion(self.name, str(found.version), digest)
 
     def version_of_run(self, run_id: str) -> str | None:
         """The version that a training run registered; None if it has registered none, or none that still exists."""
@@ -152,32 +177,43 @@ class Registry:
         return [AliasMove(**json.loads(tags[key])) for key in sorted(tags) if key.startswith(JOURNAL_PREFIX)]
 
     def load_champion(self) -> ServedModel:
-        """The champion, checked.
+        """The champion, checked, with its original.
 
         Raises:
             StepMissing: there is none.
             ContractMismatch: its artifact is damaged or does not reproduce the golden rows.
             TransientError: MLflow can't be reached.
         """
-        version = self.champion()
-        if version is None:
-            raise StepMissing(f"model {self.name!r} has no champion", fix=TRAIN_FIX)
-        return self.load_version(version)
+        return self._load(self.find_champion())
 
     def load_version(self, version: str) -> ServedModel:
         """One version, checked; errors as `load_champion`."""
-        name = f"{self.name} version {version}"
-        with mlflow_errors(f"loading {name}"):
-            stored = self._client.get_model_version(self.name, version)
-            with _downloaded(self._client.get_model_version_download_uri(self.name, version)) as folder:
-                _check_digest(name, folder, stored.tags.get(DIGEST_TAG))
-                return self._load(name, version, folder)
+        with mlflow_errors(f"asking for {self.name} version {version}"):
+            found = self._client.get_model_version(self.name, version)
+        return self._load(self._registered(found))
 
-    def _load(self, name: str, version: str, folder: Path) -> ServedModel:
-        contract = read_contract(name, folder)
-        original = _original(name, folder, contract)
-        form, score = serving_form(name, folder, contract, original, self._scorer)
-        return ServedModel(self.name, version, contract, score, form, original)
+    def download(self, found: RegisteredVersion, target: Path) -> Path:
+        """Fetch the version's files into the folder `target`, and check their digest.
+
+        Returns:
+            The folder with the files: `target`, or one in it.
+
+        Raises:
+            ContractMismatch: they are not those that were registered.
+            TransientError: MLflow can't be reached, or the disk is full.
+        """
+        from mlflow.artifacts import download_artifacts
+
+        with mlflow_errors(f"loading {found.label}"):
+            uri = self._client.get_model_version_download_uri(found.name, found.version)
+            folder = Path(download_artifacts(artifact_uri=uri, dst_path=str(target)))
+        refuse_damaged(found.label, folder, found.digest)
+        return folder
+
+    def _load(self, found: RegisteredVersion) -> ServedModel:
+        with tempfile.TemporaryDirectory() as folder:
+            files = self.download(found, Path(folder))
+            return load_served(found.name, found.version, files, self._scorer, with_original=True)
 
     def _ensure_model(self) -> None:
         from mlflow.exceptions import MlflowException
@@ -206,29 +242,6 @@ def prepare_mlflow(settings: Settings) -> None:
     MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)  # type: ignore[no-untyped-call]
     mlflow.set_tracking_uri(settings.mlflow_tracking)
     mlflow.set_registry_uri(settings.mlflow_tracking)
-
-
-def _check_digest(name: str, folder: Path, registered: str | None) -> None:
-    if registered is None:
-        raise ContractMismatch(
-            f"{name} was not registered by Twinserve: it has no digest", fix="Train it with `training-pipeline`"
-        )
-    if _digest(folder) != registered:
-        raise ContractMismatch(
-            f"the artifact of {name} is not the one that was registered", fix="Restore it from a backup, or train again"
-        )
-
-
-def read_contract(name: str, folder: Path) -> Contract:
-    """The contract in the downloaded folder of the model version `name`.
-
-    Raises:
-        ContractMismatch: there is none, or it can't be used.
-    """
-    files = sorted(folder.rglob(FILE_NAME))
-    if not files:
-        raise ContractMismatch(f"{name} has no {FILE_NAME}", fix="Register it with `training-pipeline`")
-    return Contract.from_json(files[0].read_bytes())
 
 
 def _scoring_facts(contract: Contract) -> dict[str, str]:
@@ -278,69 +291,6 @@ def _downloaded(uri: str) -> Iterator[Path]:
 
     with tempfile.TemporaryDirectory() as folder:
         yield Path(download_artifacts(artifact_uri=uri, dst_path=folder))
-
-
-def _digest(folder: Path) -> str:
-    """sha256 over names and contents of the model's files; MLflow's own notes may change, so they don't count."""
-    total = hashlib.sha256()
-    for file in sorted(folder.rglob("*")):
-        if file.is_file() and file.name != "registered_model_meta":
-            total.update(str(file.relative_to(folder)).encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
-    return total.hexdigest()
-
-
-def _original(name: str, folder: Path, contract: Contract) -> Score:
-    import mlflow
-
-    try:
-        _refuse_pickle(name, folder)
-        estimator = mlflow.sklearn.load_model(str(folder))
-    except TwinserveError:
-        raise
-    except Exception as error:
-        raise ContractMismatch(
-            f"the artifact of {name} can't be loaded: {type(error).__name__}: {error}",
-            fix="Restore it, or train again",
-        ) from error
-    return estimator_score(estimator, contract)
-
-
-def _refuse_pickle(name: str, folder: Path) -> None:
-    """A pickle runs code when it is loaded, and MLflow would load one if the artifact says so."""
-    from mlflow.models import Model
-
-    flavour = Model.load(str(folder)).flavors.get("sklearn", {})
-    if flavour.get("serialization_format") != "skops":
-        raise ContractMismatch(
-            f"{name} is not a scikit-learn model in the skops format", fix="Train it with `training-pipeline`"
-        )
-
-
-def estimator_score(estimator: Any, contract: Contract) -> Score:
-    """The score of a fitted scikit-learn estimator, as the contract's output says.
-
-    Raises:
-        ContractMismatch: it has no such method, or doesn't know the positive class.
-    """
-    output = contract.output
-    method = getattr(estimator, output.method, None)
-    if method is None:
-        raise ContractMismatch(
-            f"{type(estimator).__name__} has no {output.method}", fix="Correct `output` in params.yaml"
-        )
-    if output.method == "predict":
-        return lambda rows: _as_scores(method(rows))
-    classes = list(estimator.classes_)
-    if output.positive_class not in classes:
-        raise ContractMismatch(
-            f"the model knows the classes {classes}, not {output.positive_class!r}", fix="Train again"
-        )
-    column = classes.index(output.positive_class)
-    return lambda rows: _as_scores(method(rows)[:, column])
-
-
-def _as_scores(scores: Any) -> NDArray[np.float64]:
-    return np.ascontiguousarray(scores, dtype=np.float64).reshape(-1)
 
 
 @contextmanager

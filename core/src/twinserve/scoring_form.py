@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -24,11 +25,14 @@ def calls_at_once(form: Form) -> int:
     return processors() if form == "onnx" else 1
 
 
-def serving_form(name: str, folder: Path, contract: Contract, original: Score, wanted: str) -> tuple[Form, Score]:
+def serving_form(
+    name: str, folder: Path, contract: Contract, original: Callable[[], Score], wanted: str
+) -> tuple[Form, Score]:
     """The form that serves the model version `name`, its golden rows reproduced.
 
     Args:
         folder: the version's files.
+        original: loads the original; called only where no other form serves.
         wanted: `auto`, or `original` for the original whatever the contract names.
 
     Raises:
@@ -43,8 +47,9 @@ def serving_form(name: str, folder: Path, contract: Contract, original: Score, w
         else:
             logger.info("%s scores by its ONNX form", name)
             return "onnx", score
-    contract.check_golden(original)
-    return "original", original
+    score = original()
+    contract.check_golden(score)
+    return "original", score
 
 
 def _content(folder: Path, file: str, sha256: str | None) -> bytes:

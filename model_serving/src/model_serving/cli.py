@@ -22,12 +22,10 @@ def serve(
 ) -> None:
     """Serve the champion online, in the foreground, until Ctrl-C or SIGTERM."""
     from model_serving.online.server import serve as run
-    from twinserve.embedded.redis import leased_redis
 
     settings = load_settings()
     listens = (host or settings.online_host, port or settings.online_port)
-    with leased_redis(settings) as redis_url:
-        run(settings, redis_url, *listens)
+    run(settings, *listens)
     report({"served": "http://{}:{}".format(*listens), "stopped": True})
 
 

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from model_serving.batch.run import BatchRun
 from twinserve.console import report
 from twinserve.iso_time import iso_time
 from twinserve.settings import Settings, load_settings
@@ -20,6 +19,7 @@ RunKey = Annotated[str, typer.Option(help="names the run; its three steps share 
 def feature_store_init(*, run_key: RunKey) -> None:
     """Apply the feature definitions, pin the run to the champion, and check that they fit."""
     from model_serving.batch.feature_store_init import feature_store_init as step
+    from model_serving.batch.run import BatchRun
     from twinserve.embedded.redis import leased_redis
     from twinserve.registry import Registry
 
@@ -39,6 +39,7 @@ def data_extraction(
 ) -> None:
     """Read the input and join each row's features as they stood at its moment."""
     from model_serving.batch.data_extraction import data_extraction as step
+    from model_serving.batch.run import BatchRun
     from twinserve.embedded.redis import leased_redis
 
     settings, moment = load_settings(), iso_time("--as-of", as_of) if as_of else None
@@ -56,6 +57,7 @@ def batch_prediction(
 ) -> None:
     """Score the extracted rows: one output row per input row, in input order."""
     from model_serving.batch.batch_prediction import batch_prediction as step
+    from model_serving.batch.run import BatchRun
     from twinserve.registry import Registry
 
     settings = load_settings()

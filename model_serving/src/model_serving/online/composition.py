@@ -5,65 +5,72 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable
+from pathlib import Path
 
-from model_serving.online.batcher import Batcher
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+
 from model_serving.online.metrics import InferenceMetrics
 from model_serving.online.plane import InferencePlane
 from model_serving.online.readiness import Serving
 from model_serving.online.wire import request_shape
-from twinserve.errors import StepMissing
-from twinserve.features.online import open_reader
-from twinserve.features.service import describe_service
-from twinserve.features.store import open_store
-from twinserve.registry import Registry, ServedModel
+from twinserve.errors import BadInput
+from twinserve.features.online import OnlineReader
+from twinserve.model_bundle import load_prepared
 from twinserve.settings import Settings
 
+CONNECTIONS = 64  # a worker's; more requests than that wait for one, within their time
 
-def serving_builder(settings: Settings, metrics: InferenceMetrics) -> Callable[[], Serving]:
-    """A function that loads the champion and builds what serves it; slow, made for a thread."""
 
-    def build() -> Serving:
-        model = load_checked(settings)
-        reader = open_reader(
-            model.contract, settings, redis_url_of(settings), seconds=settings.online_redis_timeout_ms / 1000
+def bundle_loader(settings: Settings, redis: Redis, metrics: InferenceMetrics) -> Callable[[Path], Serving]:
+    """A function that loads a bundle and builds what serves it, made for a thread. No MLflow, no Feast."""
+
+    def load(bundle: Path) -> Serving:
+        model = load_prepared(bundle, settings.scorer)
+        reader = OnlineReader(model.contract, redis)
+        plane = InferencePlane(model, reader, now_micros, settings.online_redis_timeout_ms / 1000, metrics.note_read)
+        shape = request_shape(model.contract, settings.online_max_candidates)
+        return Serving(plane, shape)
+
+    return load
+
+
+def serving_builder(settings: Settings, redis: Redis, metrics: InferenceMetrics) -> Callable[[], Serving]:
+    """A function that does in this process what a supervisor and its worker do in theirs; slow, made for a thread."""
+    from model_serving.online.prepare import prepare  # imports what a worker has no use for
+
+    load = bundle_loader(settings, redis, metrics)
+    return lambda: load(prepare(settings))
+
+
+def redis_client(url: str, timeout_ms: int) -> Redis:
+    """A client that gives up in time and replaces a broken pooled connection once, at once.
+
+    Raises:
+        BadInput: no Redis URL.
+    """
+    seconds = timeout_ms / 1000
+    try:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=CONNECTIONS,
+            timeout=seconds,
+            socket_timeout=seconds,
+            socket_connect_timeout=seconds,
+            retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         )
-        plane = InferencePlane(model, reader, now_micros, metrics.note_stage)
-        batcher = Batcher(plane, settings.online_batch_rows, settings.online_deadline_ms / 1000, metrics.note_batch)
-        return Serving(batcher, request_shape(model.contract, settings.online_max_candidates))
-
-    return build
-
-
-def load_checked(settings: Settings) -> ServedModel:
-    """The champion, after its contract was held against the feature service.
-
-    Raises:
-        StepMissing: no champion, or its feature service is not registered.
-        ContractMismatch: damaged, or it does not fit.
-        TransientError: MLflow or the feature registry can't be reached.
-    """
-    model = Registry(settings).load_champion()
-    store = open_store(settings, redis_url_of(settings))
-    model.contract.check_service(describe_service(store, model.contract.feature_service))
-    return model
-
-
-def redis_url_of(settings: Settings) -> str:
-    """The Redis that `model-serving serve` found or started.
-
-    Raises:
-        StepMissing: the service was started in another way, without one.
-    """
-    if settings.redis_url is None:
-        raise StepMissing("no Redis is named", fix="Start with `model-serving serve`, or set TWINSERVE_REDIS_URL")
-    return settings.redis_url.get_secret_value()
+    except ValueError as error:  # its message does not repeat the URL, which may hold a password
+        raise BadInput(f"TWINSERVE_REDIS_URL can't be used: {error}", fix="Correct it") from None
+    return Redis(connection_pool=pool)
 
 
 def settled(build: Callable[[], Serving]) -> Serving:
     """Build, then take what that left behind out of the garbage collector's sight.
 
-    A full collection walks every object of Feast and MLflow, some hundreds of milliseconds in which nothing else
-    runs; frozen, they are not looked at again.
+    A full collection walks every object that the imports made, and nothing else runs meanwhile; frozen, they are not
+    looked at again.
     """
     serving = build()
     gc.collect()

@@ -1,4 +1,4 @@
-"""Whether there is a model to answer with, and if not, why; keeps trying until there is one."""
+"""Whether there is a model to answer with, and if not, why."""
 
 from __future__ import annotations
 
@@ -7,37 +7,28 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from pathlib import Path
 
-from model_serving.online.batcher import Batcher
+from model_serving.online.plane import InferencePlane
+from model_serving.online.preparation import Preparation
 from model_serving.online.refusal import Refusal
 from model_serving.online.wire import Model, RequestShape
 from twinserve.errors import TwinserveError
 
 logger = logging.getLogger(__name__)
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+SOON_SECONDS, AGAIN_SECONDS = 0.05, 1.0
 
 
 @dataclass(frozen=True)
 class Serving:
     """What a ready service answers with."""
 
-    batcher: Batcher
+    plane: InferencePlane
     shape: RequestShape
-
-    @cached_property
-    def serves(self) -> Model:
-        """The loaded version."""
-        return self.batcher.plane.serves
-
-    @cached_property
-    def model(self) -> dict[str, str]:
-        """The same, as it stands in an answer."""
-        return self.serves.model_dump()
 
 
 class Readiness:
-    """Not ready until `keep_trying` has built what to serve with.
+    """Not ready until `follow` has built what to serve with.
 
     Being ready means: a model is loaded and fits its features. A lost online store does not make the service
     unready: each of its requests is refused with a reason, which tells the caller more than a closed door would.
@@ -50,7 +41,7 @@ class Readiness:
         self._note = note
         self.serving: Serving | None = None
         self.why = "the model is being loaded"
-        self.retry_after = int(FIRST_PAUSE)
+        self.retry_after = 1
         self.draining = False
         self._tried_once = asyncio.Event()
 
@@ -67,7 +58,7 @@ class Readiness:
     @property
     def model(self) -> Model | None:
         """The loaded version, if there is one."""
-        return self.serving.serves if self.serving else None
+        return self.serving.plane.serves if self.serving else None
 
     def drain(self) -> None:
         """The service is about to stop: it takes no new callers, and goes on answering those that it has."""
@@ -85,28 +76,36 @@ class Readiness:
         self._explain(why)
         self._tried_once.set()
 
-    async def keep_trying(self, build: Callable[[], Serving]) -> None:
-        """Call `build` in a thread, again and again with growing pauses, until it succeeds."""
-        pause = FIRST_PAUSE
-        while not await self._tried(build):
-            self.retry_after = int(pause)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+    async def follow(self, look: Callable[[], Preparation], build: Callable[[Path], Serving]) -> None:
+        """Look how far the supervisor is, until it has a model and `build`, called in a thread, has loaded it."""
+        while True:
+            found = look()
+            if found.state == "ready" and await self._tried(lambda folder=found.folder: build(Path(folder))):  # type: ignore[misc]
+                return
+            if found.state == "failed":
+                self.retry_after = found.retry_after
+                self._failed(found.why)
+            await asyncio.sleep(SOON_SECONDS if found.state == "preparing" else AGAIN_SECONDS)
 
     async def _tried(self, build: Callable[[], Serving]) -> bool:
         try:
             self.serving = await asyncio.to_thread(build)
         except TwinserveError as error:
-            self._explain(str(error))
+            self._failed(str(error))
         except Exception:
             logger.exception("loading the model failed")
-            self._explain("loading the model failed unexpectedly; the service's log has the rest")
+            self._failed("loading the model failed unexpectedly; the service's log has the rest")
         else:
-            model = self.serving.serves
+            model = self.serving.plane.serves
             logger.info("ready: %s version %s", model.name, model.version)
-        self._note(self.model)
-        self._tried_once.set()
+            self._note(model)
+            self._tried_once.set()
         return self.serving is not None
+
+    def _failed(self, why: str) -> None:
+        self._explain(why)
+        self._note(None)
+        self._tried_once.set()
 
     def _explain(self, why: str) -> None:
         if why != self.why:

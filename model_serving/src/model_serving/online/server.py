@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from model_serving.online.preparation import service_folder
+from model_serving.online.preparer import Preparer
 from model_serving.online.stop_signals import StopSignals
 from model_serving.online.stopping import STOP_SECONDS, serve_until_stopped
 from model_serving.online.supervisor import running_supervisor
@@ -19,7 +21,7 @@ from twinserve.settings import Settings, child_environment, export
 logger = logging.getLogger(__name__)
 
 
-def serve(settings: Settings, redis_url: str, host: str, port: int) -> None:
+def serve(settings: Settings, host: str, port: int) -> None:
     """Serve until SIGINT or SIGTERM, and through the drain time after it; the workers are gone when this returns.
 
     Raises:
@@ -27,8 +29,17 @@ def serve(settings: Settings, redis_url: str, host: str, port: int) -> None:
         TransientError: the supervisor ended of itself.
     """
     address = free_address(host, port)
-    folder = settings.home / "bentoml" / str(port)
-    with _temporary_files(folder / "tmp"):
+    settings = settings.model_copy(update={"online_port": port})
+    folder = service_folder(settings)
+    # the model is prepared while Redis starts and BentoML is imported, here and then in the workers
+    with _temporary_files(folder / "tmp"), Preparer(folder, own_environment(settings, folder)):
+        _serve_from_redis(settings, folder, address, port)
+
+
+def _serve_from_redis(settings: Settings, folder: Path, address: str, port: int) -> None:
+    from twinserve.embedded.redis import leased_redis
+
+    with leased_redis(settings) as redis_url:
         # BentoML reads its configuration from the environment when it is imported, and hands ours on to the workers
         export(server_environment(settings, redis_url, folder))
         _run(address, port, settings.online_drain_seconds)
@@ -58,16 +69,19 @@ def server_environment(settings: Settings, redis_url: str, folder: Path) -> dict
     A model scores a request's few rows with one thread: handing them to several costs many times what it saves, and
     it is workers that share the processors.
     """
-    return child_environment(
-        settings,
-        TWINSERVE_REDIS_URL=redis_url,
-        BENTOML_HOME=str(folder),
-        BENTOML_DO_NOT_TRACK="True",
-        BENTOML_VERBOSITY="-1",
-        BENTOML_CONFIG_OVERRIDES=json.dumps(bentoml_configuration(settings)),
-        OMP_NUM_THREADS="1",
-        TMPDIR=str(folder / "tmp"),
-    )
+    return own_environment(settings, folder) | {
+        "TWINSERVE_REDIS_URL": redis_url,
+        "BENTOML_HOME": str(folder),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "BENTOML_VERBOSITY": "-1",
+        "BENTOML_CONFIG_OVERRIDES": json.dumps(bentoml_configuration(settings)),
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def own_environment(settings: Settings, folder: Path) -> dict[str, str]:
+    """The environment of every process of the service."""
+    return child_environment(settings, TWINSERVE_ONLINE_PORT=str(settings.online_port), TMPDIR=str(folder / "tmp"))
 
 
 def bentoml_configuration(settings: Settings) -> dict[str, object]:

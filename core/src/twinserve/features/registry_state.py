@@ -1,0 +1,108 @@
+"""What Feast's registry holds, asked without Feast, whose import takes seconds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from twinserve.contract import Contract
+from twinserve.features.store import store_config
+from twinserve.settings import Settings
+
+logger = logging.getLogger(__name__)
+NO_REDIS = "redis://unused:6379/0"  # where only the registry is asked; never connected to
+# fields of Feast's messages `FeatureView` and `FeatureService`, `FeatureServiceSpec` and `FeatureViewSpec`
+SPEC, PROJECTIONS = 1, 3
+# sources, which carry the time of the last apply or materialize, and which no check looks at; a view's project
+VIEW_WITHOUT, PROJECTION_WITHOUT = {2, 7, 8}, {8}
+_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
+_WIDTH = {_FIXED64: 8, _FIXED32: 4}
+
+
+def registry_state(settings: Settings, contract: Contract) -> str | None:
+    """A digest of all that the contract's check against its feature service goes by; None if it can't be told.
+
+    It covers the contract, `feature_store.yaml`, and the definitions of the contract's feature service and of every
+    feature view of the project, as Feast's SQL registry stores them. Materializing does not change it.
+    """
+    try:
+        config = store_config(settings, NO_REDIS)
+        registry = config["registry"]
+        if registry["registry_type"] != "sql":
+            return None
+        stored = _stored(registry["path"], config["project"], contract.feature_service)
+        parts = [contract.to_json().encode(), _text(registry), _text(config["project"]), *stored]
+        total = hashlib.sha256()
+        for part in parts:
+            total.update(hashlib.sha256(part).digest())
+        return total.hexdigest()
+    except Exception as error:  # whatever it is: Feast is asked then, which says it better
+        logger.debug("Feast's registry was not read: %s: %s", type(error).__name__, error)
+        return None
+
+
+def _stored(url: str, project: str, service: str) -> list[bytes]:
+    """What is defined, in the order of the names."""
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.pool import NullPool
+
+    services = text(
+        "SELECT feature_service_proto FROM feature_services "
+        "WHERE project_id = :project AND feature_service_name = :service"
+    )
+    views = text("SELECT feature_view_proto FROM feature_views WHERE project_id = :project ORDER BY feature_view_name")
+    with create_engine(url, poolclass=NullPool).connect() as connection:
+        found = [*connection.execute(services, {"project": project, "service": service}).scalars()]
+        parts = [part for each in found for part in _projections(bytes(each))]
+        found = [*connection.execute(views, {"project": project}).scalars()]
+    return parts + [_without(spec, VIEW_WITHOUT) for each in found for spec in _field(bytes(each), SPEC)]
+
+
+def _projections(service: bytes) -> Iterator[bytes]:
+    for spec in _field(service, SPEC):
+        yield _without(spec, {PROJECTIONS})
+        yield from (_without(part, PROJECTION_WITHOUT) for part in _field(spec, PROJECTIONS))
+
+
+def _field(message: bytes, wanted: int) -> list[bytes]:
+    """The contents of one length-delimited field of a serialized protobuf message."""
+    return [content for number, _, content in _fields(message) if number == wanted]
+
+
+def _without(message: bytes, fields: set[int]) -> bytes:
+    return b"".join(whole for number, whole, _ in _fields(message) if number not in fields)
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """Number, bytes and content of each field of a serialized protobuf message."""
+    position = 0
+    while position < len(message):
+        begin = position
+        tag, position = _varint(message, position)
+        kind, size = tag & 7, _WIDTH.get(tag & 7, 0)
+        if kind in (_VARINT, _LENGTH):
+            number, position = _varint(message, position)
+            size = number if kind == _LENGTH else 0
+        elif not size:
+            raise ValueError(f"a protobuf field of kind {kind}")
+        content = message[position : position + size]
+        position += size
+        yield tag >> 3, message[begin:position], content
+
+
+def _varint(message: bytes, position: int) -> tuple[int, int]:
+    number = shift = 0
+    while True:
+        byte = message[position]
+        position += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:  # noqa: PLR2004 - no further byte follows
+            return number, position
+        shift += 7
+
+
+def _text(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, default=str).encode()

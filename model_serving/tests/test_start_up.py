@@ -1,0 +1,159 @@
+"""From `model-serving serve` to a ready worker: what is asked, what is kept, and what goes on without MLflow."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from serving_worlds import FRESH, Server, StartServer, World, classifier_output, fitted_classifier
+from waiting import until
+
+from model_serving.online.child import Child
+from model_serving.online.feature_check import REMEMBERED
+from model_serving.online.prepare import prepare
+from twinserve.errors import ContractMismatch, StepMissing, TransientError
+from twinserve.model_bundle import FILES, load_prepared
+from twinserve.settings import child_environment
+
+pytestmark = pytest.mark.integration
+ASKED = {"request_id": "r", "driver_ids": FRESH}
+HEAVY = ("feast", "mlflow")  # seconds to import each, and hundreds of megabytes
+
+
+@contextmanager
+def mlflow_gone(world: World) -> Iterator[None]:
+    """Its database is not where it was."""
+    database = world.settings.home / "mlflow" / "mlflow.db"
+    hidden = database.with_name("hidden.db")
+    database.rename(hidden)
+    database.mkdir()  # MLflow would make a new one
+    try:
+        yield
+    finally:
+        database.rmdir()
+        hidden.rename(database)
+
+
+def preparing(server: Server) -> list[psutil.Process]:
+    """The processes that prepare a model, of all that the server has started."""
+    return [each for each in server.workers() if "model_serving.online." in " ".join(each.cmdline()[:3])]
+
+
+def test_a_worker_takes_anothers_place_while_mlflow_is_away(rides: World, start: StartServer) -> None:
+    server = start(rides)
+    server.await_ready()
+    (worker,) = server.workers()
+    with mlflow_gone(rides):
+        worker.kill()
+        psutil.wait_procs([worker], timeout=10)
+        until("another worker is ready", lambda: server.log.read_text().count("ready: ranker") == 2)
+        assert server.ask(ASKED).status_code == 200
+
+        late = start(rides)
+        until("a second service says why not", lambda: late.status("/readyz") == 503, also=late.log.read_text)
+        assert late.ask(ASKED).json()["error"]["code"] == "model_not_ready"
+        assert "MLflow" in late.ask(ASKED).json()["error"]["message"]
+        assert server.ask(ASKED).status_code == 200
+    late.await_ready()
+
+
+def test_two_services_at_once_and_a_third_that_finds_all_done(rides: World, start: StartServer) -> None:
+    shutil.rmtree(rides.settings.home / "serving", ignore_errors=True)
+    both = [start(rides), start(rides)]
+    for server in both:
+        server.await_ready()
+    bundle = prepare(rides.settings)
+    laid = (bundle / FILES / "MLmodel").stat()
+    third = start(rides)
+    third.await_ready()
+    assert (bundle / FILES / "MLmodel").stat().st_ino == laid.st_ino
+    assert {server.ask(ASKED).json()["prediction"] for server in [*both, third]} <= set(FRESH)
+
+
+def test_whoever_stops_or_dies_while_it_prepares_leaves_nobody_behind(rides: World, start: StartServer) -> None:
+    (prepare(rides.settings) / REMEMBERED).unlink()  # so that Feast is asked as well
+    for end in (signal.SIGINT, signal.SIGKILL):
+        server = start(rides)
+        found = until("it prepares, and asks Feast", lambda s=server: len(found := preparing(s)) == 2 and found)  # type: ignore[misc]
+        assert found
+        everybody = server.workers()
+        server.process.send_signal(end)
+        server.process.wait(timeout=30)
+        assert psutil.wait_procs(everybody, timeout=30)[1] == []
+
+
+def test_feast_is_asked_again_only_when_the_definitions_changed(rides: World) -> None:
+    bundle = prepare(rides.settings)
+    remembered = bundle / REMEMBERED
+    before = remembered.stat().st_ino
+    assert prepare(rides.settings) == bundle
+    assert remembered.stat().st_ino == before, "it was not asked"
+    remembered.write_text('{"fitted": "something else"}')
+    prepare(rides.settings)
+    assert remembered.stat().st_ino != before, "it was asked"
+
+
+def test_a_flipped_byte_is_found_and_brought_again(rides: World) -> None:
+    bundle = prepare(rides.settings)
+    file = next((bundle / FILES).rglob("contract.json"))
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ContractMismatch, match="not the one that was registered"):
+        load_prepared(bundle)
+    assert prepare(rides.settings) == bundle
+    assert load_prepared(bundle).version == "1"
+
+
+def test_without_a_champion_it_is_a_missing_step(rides: World) -> None:
+    with pytest.raises(StepMissing, match="has no champion"):
+        prepare(rides.renamed("nobody").settings)
+
+
+def test_a_worker_imports_neither_feast_nor_mlflow(rides: World, tmp_path: Path) -> None:
+    """What a worker does, in a process of its own: the pages, the bundle, the reader."""
+    bundle = prepare(rides.settings)
+    script = (
+        "import sys; import model_serving.online.service; from pathlib import Path;"
+        "from twinserve.model_bundle import load_prepared;"
+        f"load_prepared(Path({str(bundle)!r}));"
+        f"sys.exit(' '.join(name for name in {HEAVY!r} if name in sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=child_environment(rides.settings, TWINSERVE_REDIS_URL=rides.redis_url),
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_child_ends_when_its_parent_is_gone_and_fails_with_our_errors(rides: World) -> None:
+    renamed = rides.renamed("nobody")
+    child = Child("model_serving.online.prepare", renamed.environment)
+    with pytest.raises(StepMissing, match="has no champion") as raised:
+        child.outcome()
+    assert raised.value.fix
+    with pytest.raises(TransientError, match="ended without an outcome"):
+        Child("model_serving.online.no_such_module").outcome()
+
+
+def test_a_new_champion_is_served_by_the_next_start(rides: World, start: StartServer) -> None:
+    world = rides.renamed("moves-on")
+    first = world.register(fitted_classifier(), world.contract(classifier_output()))
+    server = start(world)
+    server.await_ready()
+    second = world.register(fitted_classifier(seed=1), world.contract(classifier_output()))
+    (worker,) = server.workers()
+    os.kill(worker.pid, signal.SIGKILL)
+    until("another worker is ready", lambda: server.log.read_text().count("ready: moves-on") == 2)
+    assert server.ask(ASKED).json()["model"]["version"] == first, "all workers of a service serve one version"
+    later = start(world)
+    later.await_ready()
+    assert later.ask(ASKED).json()["model"]["version"] == second
