@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,19 +32,20 @@ from serving_worlds import (
 )
 
 from model_serving.online.application import OnlineApplication
-from model_serving.online.composition import redis_client, serving_builder
+from model_serving.online.batcher import Batcher
+from model_serving.online.composition import serving_builder
 from model_serving.online.documentation import openapi
 from model_serving.online.metrics import InferenceMetrics
-from model_serving.online.plane import InferencePlane
+from model_serving.online.plane import Choice, InferencePlane
 from model_serving.online.preparation import Preparation
 from model_serving.online.readiness import Readiness
 from model_serving.online.refusal import CODES, Refusal
 from model_serving.online.wire import InferenceRequest
 from twinserve.contract import Contract
-from twinserve.errors import BadInput, ContractMismatch
+from twinserve.errors import ContractMismatch
+from twinserve.features.feature_reader import OnlineRows
 from twinserve.features.materialize import materialize
-from twinserve.features.online import OnlineRows
-from twinserve.missing import NO_EVENT
+from twinserve.missing import Status
 from twinserve.registry import ServedModel
 
 pytestmark = pytest.mark.integration
@@ -66,7 +68,7 @@ class Client:
 
 def checked(response: httpx.Response) -> str:
     answer = response.json()
-    assert set(answer) == {"request_id", "prediction", "score", "error", "model", "left_out"}
+    assert set(answer) == {"request_id", "prediction", "score", "error", "model", "left_out", "ranking"}
     assert answer["prediction"] is None
     assert answer["score"] is None
     assert response.status_code == CODES[answer["error"]["code"]][0]
@@ -75,14 +77,14 @@ def checked(response: httpx.Response) -> str:
 
 
 async def client_of(world: World, url: str | None = None) -> AsyncIterator[Client]:
-    settings = world.settings.model_copy(update={"redis_url": None})
-    application = OnlineApplication(settings)
-    redis = redis_client(url or world.redis_url, settings.online_redis_timeout_ms)
-    with_redis = type(settings)(**settings.model_dump() | {"redis_url": url or world.redis_url})
-    application.readiness.serving = await asyncio.to_thread(serving_builder(with_redis, redis, InferenceMetrics()))
+    application = OnlineApplication(world.settings)
+    settings = type(world.settings)(**world.settings.model_dump() | {"redis_url": url or world.redis_url})
+    serving = await asyncio.to_thread(serving_builder(settings, InferenceMetrics()))
+    application.readiness.serving = serving
     transport = httpx.ASGITransport(application.pages, raise_app_exceptions=False)
-    async with redis, httpx.AsyncClient(transport=transport, base_url="http://service") as http:
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as http:
         yield Client(application, http)
+    await serving.batcher.close()
 
 
 @pytest.fixture
@@ -241,7 +243,8 @@ async def test_a_fault_of_ours_is_a_500_without_a_stack_trace(client: Client, ca
         raise ZeroDivisionError("the secret of the model")
 
     serving = client.application.readiness.needed()
-    serving.plane._model = ServedModel("m", "1", serving.plane._model.contract, broken)
+    plane = serving.batcher.plane
+    plane._model = ServedModel("m", "1", plane._model.contract, broken)
     response = await client.ask(body(*FRESH))
     assert checked(response) == "internal"
     assert "secret" not in response.text
@@ -251,30 +254,132 @@ async def test_a_fault_of_ours_is_a_500_without_a_stack_trace(client: Client, ca
 class Shelf:
     """Features at hand, in place of an online store."""
 
-    def __init__(self, values: list[float], times: list[int]) -> None:
-        self.rows = OnlineRows(np.array(values)[:, None], np.array(times)[:, None])
+    def __init__(self, values: list[float], status: list[Status]) -> None:
+        self.rows = OnlineRows(np.array(values)[:, None], np.array(status, np.int8)[:, None], not any(status))
 
-    async def read(self, _keys: object) -> OnlineRows:
+    async def read(self, _keys: object, _asked: int) -> OnlineRows:
         return self.rows
 
+    async def close(self) -> None:
+        pass
 
-@pytest.mark.parametrize(("best", "expected"), [("highest", "b"), ("lowest", "a")])
-async def test_among_equals_the_first_of_the_request_wins(rides: World, best: str, expected: str) -> None:
+
+def plane_of(contract: Contract, best: str, shelf: Shelf) -> InferencePlane:
+    """A plane whose model gives the one feature as the score."""
     output = classifier_output().model_copy(update={"method": "predict", "positive_class": None, "best": best})
-    contract = rides.contract(classifier_output()).model_copy(update={"output": output})
-    one = Contract.model_validate(contract.model_dump() | {"features": [contract.features[0].model_dump()]})
-    shelf: Any = Shelf([1, 2, 2, 1, np.nan, 9], [0, 0, 0, 0, 0, NO_EVENT])
-    plane = InferencePlane(ServedModel("m", "1", one, lambda rows: rows[:, 0]), shelf, lambda: 0, 1.0)
-    answer = await plane.answer(InferenceRequest("r", ("a", "b", "c", "d", "e", "f")))
-    assert answer.prediction == expected
-    assert [(entry.id, entry.reason) for entry in answer.left_out] == [("e", "null"), ("f", "unknown")]
+    one = Contract.model_validate(
+        contract.model_dump() | {"features": [contract.features[0].model_dump()], "output": output.model_dump()}
+    )
+    return InferencePlane(
+        ServedModel("m", "1", one, lambda rows: rows[:, 0]), shelf, lambda: 0, InferenceMetrics().note_stage
+    )
 
 
-def test_a_redis_url_that_is_none_is_refused_without_repeating_it() -> None:
-    for url in ("http://:secret@host:1/0", "redis://:secret@host:port/0"):
-        with pytest.raises(BadInput, match="TWINSERVE_REDIS_URL can't be used") as refused:
-            redis_client(url, 400)
-        assert "secret" not in str(refused.value)
+@pytest.mark.parametrize(
+    ("best", "expected", "order"), [("highest", "b", ["b", "c", "a"]), ("lowest", "a", ["a", "d", "b"])]
+)
+async def test_among_equals_the_first_of_the_request_wins(
+    rides: World, best: str, expected: str, order: list[str]
+) -> None:
+    here, null, unknown = Status.PRESENT, Status.NULL, Status.UNKNOWN
+    shelf = Shelf([1, 2, 2, 1, np.nan, 9], [here, here, here, here, null, unknown])
+    plane = plane_of(rides.contract(classifier_output()), best, shelf)
+    keys = ("a", "b", "c", "d", "e", "f")
+    (choice,) = await plane.answer([InferenceRequest("r", keys, {"k": keys}, top_k=3)])
+    assert isinstance(choice, Choice)
+    assert choice.prediction == expected
+    assert [key for key, _ in choice.ranking or ()] == order
+    assert choice.left_out == [("e", "null"), ("f", "unknown")]
+
+
+@given(
+    st.lists(st.lists(st.sampled_from([0.0, 1.0, -2.5, 7.0, np.nan]), min_size=1, max_size=6), min_size=1, max_size=5),
+    st.sampled_from(["highest", "lowest"]),
+)
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+async def test_requests_answered_together_get_what_each_gets_alone(
+    rides: World, lists: list[list[float]], best: str
+) -> None:
+    contract = rides.contract(classifier_output())
+
+    def shelf(values: list[float]) -> Shelf:
+        return Shelf(values, [Status.NULL if np.isnan(value) else Status.PRESENT for value in values])
+
+    def request(values: list[float]) -> InferenceRequest:
+        ids = list(range(len(values)))
+        return InferenceRequest("r", ids, {"k": ids}, top_k=4)
+
+    def facts(outcome: Choice | Refusal) -> object:
+        if isinstance(outcome, Refusal):
+            return outcome.code, outcome.left_out
+        return outcome.prediction, outcome.score, outcome.left_out, outcome.ranking
+
+    together = await plane_of(contract, best, shelf([*chain(*lists)])).answer([request(values) for values in lists])
+    alone = [(await plane_of(contract, best, shelf(values)).answer([request(values)]))[0] for values in lists]
+    assert [facts(outcome) for outcome in together] == [facts(outcome) for outcome in alone]
+
+
+async def test_a_fault_with_one_request_is_not_the_others_concern(rides: World) -> None:
+    def poisoned(rows: np.ndarray) -> np.ndarray:
+        if (rows == 13).any():
+            raise ZeroDivisionError
+        return np.array(rows[:, 0])
+
+    class ByKey(Shelf):
+        async def read(self, keys: Any, _asked: int) -> OnlineRows:
+            values = np.array(keys["k"], float)[:, None]
+            return OnlineRows(values, np.zeros(values.shape, np.int8), True)
+
+    plane = plane_of(rides.contract(classifier_output()), "highest", ByKey([], []))
+    plane._model = ServedModel("m", "1", plane._model.contract, poisoned)
+    sizes: list[int] = []
+    batcher = Batcher(plane, 100, 5.0, sizes.append)
+    asked = [batcher.answer(InferenceRequest(str(n), [n], {"k": [n]})) for n in (11, 12, 13, 14)]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert sizes[0] == 4
+    assert [getattr(answer, "prediction", None) for answer in answers] == [11, 12, None, 14]
+    assert isinstance(answers[2], Refusal)
+    assert (answers[2].code, answers[2].request_id) == ("internal", "13")
+
+
+async def test_a_batch_that_takes_too_long_is_given_up(rides: World) -> None:
+    class Never(Shelf):
+        async def read(self, _keys: object, _asked: int) -> OnlineRows:
+            await asyncio.Event().wait()
+            return self.rows
+
+    plane = plane_of(rides.contract(classifier_output()), "highest", Never([1.0], [Status.PRESENT]))
+    batcher = Batcher(plane, 100, 0.01, lambda _: None)
+    with pytest.raises(Refusal) as refused:
+        await batcher.answer(InferenceRequest("r", [1], {"k": [1]}))
+    assert (refused.value.code, refused.value.retry_after) == ("deadline_exceeded", 1)
+
+
+async def test_more_requests_at_once_than_allowed_are_refused_at_once(client: Client) -> None:
+    endpoint = client.application.inference
+    endpoint.under_way = client.application.settings.online_max_concurrency
+    response = await client.ask(body(*FRESH))
+    assert checked(response) == "overloaded"
+    assert response.headers["retry-after"] == "1"
+    endpoint.under_way = 0
+    assert (await client.ask(body(*FRESH))).status_code == 200
+
+
+async def test_a_ranking_where_it_is_asked_for(client: Client) -> None:
+    assert (await client.ask(body(*FRESH))).json()["ranking"] is None
+    answer = (await client.ask(body(*FRESH, UNKNOWN, top_k=3))).json()
+    alone = {key: (await client.ask(body(key))).json()["score"] for key in FRESH}
+    best = sorted(FRESH, key=lambda key: -alone[key])[:3]
+    assert answer["ranking"] == [{"id": key, "score": alone[key]} for key in best]
+    assert len((await client.ask(body(*FRESH, UNKNOWN, top_k=1000))).json()["ranking"]) == len(FRESH)
+    for bad in (0, -1, 1001, 1.0, "1", True):
+        assert (await client.ask(body(*FRESH, top_k=bad))).status_code == 422
+
+
+async def test_the_stages_are_timed(client: Client) -> None:
+    timing = (await client.ask(body(*FRESH))).headers["server-timing"]
+    assert [part.split(";dur=")[0].strip() for part in timing.split(",")] == ["parse", "read", "score", "rank"]
+    assert all(float(part.split("=")[1]) >= 0 for part in timing.split(","))
 
 
 async def test_not_ready_says_why_and_when_to_come_back() -> None:
@@ -322,9 +427,8 @@ async def test_what_does_not_fit_is_refused_with_its_reason(rides: World, damage
     if damage == "file":
         corrupt_artifact(world, version)
     settings = type(world.settings)(**world.settings.model_dump() | {"redis_url": world.redis_url})
-    async with redis_client(world.redis_url, 400) as redis:
-        with pytest.raises(ContractMismatch, match=why):
-            await asyncio.to_thread(serving_builder(settings, redis, InferenceMetrics()))
+    with pytest.raises(ContractMismatch, match=why):
+        await asyncio.to_thread(serving_builder(settings, InferenceMetrics()))
 
 
 def corrupt_artifact(world: World, version: str) -> None:
@@ -344,7 +448,11 @@ async def test_the_document_tells_of_every_answer(client: Client) -> None:
     operation = document["paths"]["/inference"]["post"]
     content = operation["requestBody"]["content"]["application/json"]
     assert content["example"] == {"request_id": "uuid-1", "driver_ids": [1001, 1002, 1003, 1004, 1005]}
-    assert set(document["components"]["schemas"]["InferenceRequest"]["properties"]) == {"request_id", "driver_ids"}
+    assert set(document["components"]["schemas"]["InferenceRequest"]["properties"]) == {
+        "request_id",
+        "driver_ids",
+        "top_k",
+    }
     told = {
         (int(status), code)
         for status, answer in operation["responses"].items()

@@ -14,19 +14,19 @@ from pathlib import Path
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from model_serving.online.composition import bundle_loader, redis_client, settled
+from model_serving.online.access_log import AccessLog
+from model_serving.online.composition import bundle_loader, settled
 from model_serving.online.documentation import PAGE, PAGE_HEADERS, SCRIPT, openapi
 from model_serving.online.metrics import InferenceMetrics
-from model_serving.online.preparation import given_redis_url, read_preparation, service_folder
+from model_serving.online.preparation import read_preparation, service_folder
 from model_serving.online.readiness import Readiness
 from model_serving.online.refusal import Refusal
 from model_serving.online.stop_signals import DRAIN
-from model_serving.online.transport import InferenceEndpoint, as_json
-from twinserve.errors import TwinserveError
+from model_serving.online.transport import InferenceEndpoint
 from twinserve.logs import configure_logging
 from twinserve.onnx_scorer import import_runtime
 from twinserve.settings import Settings, load_settings
@@ -39,23 +39,26 @@ class OnlineApplication:
     """The pages, the readiness behind them, and the tasks that run as long as they do."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._metrics = InferenceMetrics()
         self.readiness = Readiness(self._metrics.note_readiness)
-        self._inference = InferenceEndpoint(self.readiness, self._metrics, settings.online_max_body_bytes)
-        self.pages = Starlette(routes=self._routes(), exception_handlers={405: _wrong_method}, lifespan=self._lifespan)
+        self.inference = InferenceEndpoint(
+            self.readiness,
+            self._metrics,
+            max_body_bytes=settings.online_max_body_bytes,
+            most_at_once=settings.online_max_concurrency,
+            note_access=AccessLog(settings.online_access_log_rate),
+        )
+        self.pages = Starlette(routes=self._routes(), lifespan=self._lifespan)
 
     def _routes(self) -> list[Route | Mount]:
         return [
-            Route("/inference", self._inference_page, methods=["POST"]),
+            Route("/inference", self.inference),
             Route("/", self._page, methods=["GET"]),
             Route("/docs.js", self._script, methods=["GET"]),
             Route("/docs.json", self._openapi, methods=["GET"]),
             Mount("/static_content", StaticFiles(directory=swagger_files())),
         ]
-
-    async def _inference_page(self, request: Request) -> Response:
-        return await self._inference(request)
 
     async def _page(self, _: Request) -> Response:
         return HTMLResponse(PAGE, headers=PAGE_HEADERS)
@@ -64,7 +67,7 @@ class OnlineApplication:
         return Response(SCRIPT, headers={"Cache-Control": "no-cache"}, media_type="text/javascript")
 
     async def _openapi(self, _: Request) -> Response:
-        return as_json(openapi(self.readiness))
+        return JSONResponse(openapi(self.readiness), headers={"Cache-Control": "no-store"})
 
     def refuse_unready(self) -> None:
         """For `/readyz`.
@@ -81,7 +84,7 @@ class OnlineApplication:
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        _log_our_way(self._settings)
+        _log_our_way(self.settings)
         asyncio.get_running_loop().add_signal_handler(DRAIN, self.readiness.drain)
         tasks = [asyncio.create_task(self._load()), asyncio.create_task(_leave_with_parent())]
         try:
@@ -95,18 +98,16 @@ class OnlineApplication:
                     await task
 
     async def _load(self) -> None:
-        """Load the model, then stay, so that the client is closed when the service stops."""
+        """Load the model, then stay, so that the online store is let go of when the service stops."""
         try:
-            redis = redis_client(given_redis_url(self._settings), self._settings.online_redis_timeout_ms)
-        except TwinserveError as error:
-            self.readiness.give_up(str(error))
-            return
-        async with redis:
-            load = bundle_loader(self._settings, redis, self._metrics)
+            load = bundle_loader(self.settings, self._metrics)
             await asyncio.to_thread(import_runtime)  # while the supervisor still prepares
-            prepared = partial(read_preparation, service_folder(self._settings))
+            prepared = partial(read_preparation, service_folder(self.settings))
             await self.readiness.follow(prepared, lambda bundle: settled(partial(load, bundle)))
             await asyncio.Event().wait()
+        finally:
+            if self.readiness.serving:
+                await self.readiness.serving.batcher.close()
 
 
 def online_application() -> OnlineApplication:
@@ -119,12 +120,6 @@ def swagger_files() -> Path:
     import bentoml
 
     return Path(bentoml.__file__).parent / "_internal" / "server" / "static_content"
-
-
-async def _wrong_method(_: Request, error: Exception) -> Response:
-    refusal = Refusal("method_not_allowed", "this page takes another method")
-    headers = error.headers if isinstance(error, HTTPException) else None
-    return as_json(refusal.answer.model_dump(mode="json"), refusal.status, headers)
 
 
 def _log_our_way(settings: Settings) -> None:

@@ -7,63 +7,43 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-
+from model_serving.online.batcher import Batcher
 from model_serving.online.metrics import InferenceMetrics
 from model_serving.online.plane import InferencePlane
+from model_serving.online.preparation import given_redis_url
 from model_serving.online.readiness import Serving
 from model_serving.online.wire import request_shape
-from twinserve.errors import BadInput
-from twinserve.features.online import OnlineReader
+from twinserve.features.online import open_reader
 from twinserve.model_bundle import load_prepared
 from twinserve.settings import Settings
 
-CONNECTIONS = 64  # a worker's; more requests than that wait for one, within their time
 
+def bundle_loader(settings: Settings, metrics: InferenceMetrics) -> Callable[[Path], Serving]:
+    """A function that loads a bundle and builds what serves it, made for a thread. No MLflow, no Feast.
 
-def bundle_loader(settings: Settings, redis: Redis, metrics: InferenceMetrics) -> Callable[[Path], Serving]:
-    """A function that loads a bundle and builds what serves it, made for a thread. No MLflow, no Feast."""
+    It raises:
+        StepMissing: no Redis is named.
+        ContractMismatch: the bundle is damaged, or does not score as it should.
+    """
 
     def load(bundle: Path) -> Serving:
         model = load_prepared(bundle, settings.scorer)
-        reader = OnlineReader(model.contract, redis)
-        plane = InferencePlane(model, reader, now_micros, settings.online_redis_timeout_ms / 1000, metrics.note_read)
-        shape = request_shape(model.contract, settings.online_max_candidates)
-        return Serving(plane, shape)
+        reader = open_reader(
+            model.contract, settings, given_redis_url(settings), seconds=settings.online_redis_timeout_ms / 1000
+        )
+        plane = InferencePlane(model, reader, now_micros, metrics.note_stage)
+        batcher = Batcher(plane, settings.online_batch_rows, settings.online_deadline_ms / 1000, metrics.note_batch)
+        return Serving(batcher, request_shape(model.contract, settings.online_max_candidates))
 
     return load
 
 
-def serving_builder(settings: Settings, redis: Redis, metrics: InferenceMetrics) -> Callable[[], Serving]:
+def serving_builder(settings: Settings, metrics: InferenceMetrics) -> Callable[[], Serving]:
     """A function that does in this process what a supervisor and its worker do in theirs; slow, made for a thread."""
     from model_serving.online.prepare import prepare  # imports what a worker has no use for
 
-    load = bundle_loader(settings, redis, metrics)
+    load = bundle_loader(settings, metrics)
     return lambda: load(prepare(settings))
-
-
-def redis_client(url: str, timeout_ms: int) -> Redis:
-    """A client that gives up in time and replaces a broken pooled connection once, at once.
-
-    Raises:
-        BadInput: no Redis URL.
-    """
-    seconds = timeout_ms / 1000
-    try:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=CONNECTIONS,
-            timeout=seconds,
-            socket_timeout=seconds,
-            socket_connect_timeout=seconds,
-            retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
-        )
-    except ValueError as error:  # its message does not repeat the URL, which may hold a password
-        raise BadInput(f"TWINSERVE_REDIS_URL can't be used: {error}", fix="Correct it") from None
-    return Redis(connection_pool=pool)
 
 
 def settled(build: Callable[[], Serving]) -> Serving:

@@ -7,9 +7,10 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from model_serving.online.plane import InferencePlane
+from model_serving.online.batcher import Batcher
 from model_serving.online.preparation import Preparation
 from model_serving.online.refusal import Refusal
 from model_serving.online.wire import Model, RequestShape
@@ -23,8 +24,18 @@ SOON_SECONDS, AGAIN_SECONDS = 0.05, 1.0
 class Serving:
     """What a ready service answers with."""
 
-    plane: InferencePlane
+    batcher: Batcher
     shape: RequestShape
+
+    @cached_property
+    def serves(self) -> Model:
+        """The loaded version."""
+        return self.batcher.plane.serves
+
+    @cached_property
+    def model(self) -> dict[str, str]:
+        """The same, as it stands in an answer."""
+        return self.serves.model_dump()
 
 
 class Readiness:
@@ -58,7 +69,7 @@ class Readiness:
     @property
     def model(self) -> Model | None:
         """The loaded version, if there is one."""
-        return self.serving.plane.serves if self.serving else None
+        return self.serving.serves if self.serving else None
 
     def drain(self) -> None:
         """The service is about to stop: it takes no new callers, and goes on answering those that it has."""
@@ -96,7 +107,7 @@ class Readiness:
             logger.exception("loading the model failed")
             self._failed("loading the model failed unexpectedly; the service's log has the rest")
         else:
-            model = self.serving.plane.serves
+            model = self.serving.serves
             logger.info("ready: %s version %s", model.name, model.version)
             self._note(model)
             self._tried_once.set()
