@@ -23,7 +23,7 @@ import numpy as np
 
 Message = MutableMapping[str, Any]
 FLOAT_CELL = np.dtype([("tag", "u1"), ("value", "<f4")])
-INT64_TAG = 0x20
+MANY = 64
 OK = {"type": "http.response.start", "status": 200}
 
 
@@ -88,8 +88,23 @@ class Plan:
         cut = self.floats
         cells = np.frombuffer(b"".join(chain.from_iterable(reply[:cut] for reply in replies)), FLOAT_CELL)
         rows[:, :cut] = cells["value"].reshape(len(replies), cut)
-        rows[:, cut:] = [[_integer(cell) for cell in reply[cut:]] for reply in replies]
+        if cut < self.width:
+            rows[:, cut:] = _integers([cell for reply in replies for cell in reply[cut:]]).reshape(len(replies), -1)
         return rows
+
+
+def _integers(cells: list[bytes]) -> Any:
+    """Numbers of int64 values: one by one where they are few, byte by byte of all at once where they are many."""
+    if len(cells) < MANY:
+        return np.array([_integer(cell) for cell in cells])
+    sizes = np.fromiter(map(len, cells), np.int64, len(cells))
+    ends = np.cumsum(sizes)
+    content, starts = np.frombuffer(b"".join(cells), np.uint8), ends - sizes
+    numbers = np.zeros(len(cells), np.int64)
+    for place in range(1, int(sizes.max())):
+        there = sizes > place
+        numbers[there] |= (content[starts[there] + place].astype(np.int64) & 0x7F) << 7 * (place - 1)
+    return numbers
 
 
 def _integer(cell: bytes) -> int:
