@@ -18,7 +18,7 @@ from twinserve.features.read_plan import HashPlan
 from twinserve.features.value_decoding import Cell, number, numbers
 from twinserve.missing import Matrix, Status
 
-FEW = 60  # cells
+FEW = 320  # cells
 Replies = Sequence[Sequence[Cell]]
 
 

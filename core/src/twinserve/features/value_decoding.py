@@ -54,22 +54,39 @@ def number(cell: Cell) -> float:
 
 
 def numbers(cells: Sequence[Cell], dtype: str) -> NDArray[np.float64]:
-    """The numbers of many cells, (cells,), most of them of this Feast type.
+    """The numbers of many cells, (cells,), most of them of this Feast type: all of one length at the same time.
 
     Raises:
         ValueError: a cell that holds no number.
     """
     tag = _TAGS[dtype]
-    filled = [cell or b"" for cell in cells]
-    sizes = np.fromiter(map(len, filled), np.int64, len(filled))
-    content = b"".join(filled)
-    found = _fixed(content, sizes, tag) if tag in _FIXED else _varints(content, sizes, tag)
-    if found is None:
-        return np.array([number(cell) for cell in cells], dtype=np.float64)
-    values, regular = found
-    for place in np.flatnonzero(~regular).tolist():
+    content, sizes = _joined(cells)
+    starts = np.cumsum(sizes) - sizes
+    values, left = np.full(len(cells), np.nan), sizes > 0
+    for size in np.flatnonzero(np.bincount(np.minimum(sizes, _LONGEST + 2))).tolist():
+        rows = np.flatnonzero(sizes == size)
+        if not (size == 1 + _FIXED[tag].itemsize if tag in _FIXED else 1 < size <= 1 + _LONGEST):
+            continue
+        alike = len(rows) == len(cells)
+        block = content.reshape(-1, size) if alike else content[starts[rows, None] + np.arange(size)]
+        good, found = _fixed(block, tag) if tag in _FIXED else _varints(block, tag)
+        if alike and good.all():
+            return found.astype(np.float64)
+        values[rows[good]], left[rows[good]] = found[good], False
+    for place in np.flatnonzero(left).tolist():
         values[place] = number(cells[place])
     return values
+
+
+def _joined(cells: Sequence[Cell]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The bytes of all cells one behind the other, and the length of each; no cell is an empty one."""
+    filled: Sequence[bytes] = cells  # type: ignore[assignment]
+    try:
+        sizes = np.fromiter(map(len, filled), np.int64, len(filled))
+    except TypeError:
+        filled = [cell or b"" for cell in cells]
+        sizes = np.fromiter(map(len, filled), np.int64, len(filled))
+    return np.frombuffer(b"".join(filled), np.uint8), sizes
 
 
 def _whole(tag: int, read: int) -> float:
@@ -93,41 +110,21 @@ def _varint(cell: bytes, start: int) -> int:
     raise ValueError("the value is cut off, or too long")
 
 
-def _fixed(content: bytes, sizes: NDArray[np.int64], tag: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]] | None:
-    """The numbers, and which of the cells are regular: of this tag and its size. None where few may be."""
-    width = 1 + _FIXED[tag].itemsize
-    full = sizes == width
-    if not full.all():
-        if int(full.sum()) * 2 < len(sizes):
-            return None
-        data = np.frombuffer(content, np.uint8)
-        starts = (np.cumsum(sizes) - sizes)[full]
-        content = data[starts[:, None] + np.arange(width)].tobytes()
-    rows = np.frombuffer(content, np.dtype([("tag", "u1"), ("value", _FIXED[tag])]))
-    values = np.full(len(sizes), np.nan)
-    values[full] = rows["value"]
-    regular = full | (sizes == 0)
-    regular[full] = rows["tag"] == tag
-    return values, regular
+def _fixed(block: NDArray[np.uint8], tag: int) -> tuple[NDArray[np.bool_], NDArray[np.generic]]:
+    """Of cells of one length, (cells, bytes): which are of this tag, and their numbers."""
+    rows = np.ascontiguousarray(block).view(np.dtype([("tag", "u1"), ("value", _FIXED[tag])]))[:, 0]
+    return rows["tag"] == tag, rows["value"]
 
 
-def _varints(
-    content: bytes, sizes: NDArray[np.int64], tag: int
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]] | None:
-    longest = int(sizes.max(initial=0)) - 1
-    if not 1 <= longest <= _LONGEST:
-        return None  # nothing but nulls, or something else altogether
-    data = np.frombuffer(content, np.uint8)
-    starts = np.cumsum(sizes) - sizes
-    at = np.arange(longest)
-    cells = data[np.minimum(starts[:, None] + 1 + at, len(data) - 1)]
-    ends = (sizes - 2)[:, None]  # the place of each number's last byte
-    regular = (data[np.minimum(starts, len(data) - 1)] == tag) & (sizes > 1)
-    regular &= (((cells >= _MORE) == (at < ends)) | (at > ends)).all(axis=1)
-    if longest == _LONGEST:
-        regular &= (sizes <= _LONGEST) | (cells[:, -1] <= 1)  # of the tenth byte, one bit belongs to the 64
-    groups = np.where(at <= ends, cells & 0x7F, 0).astype(np.uint64) << (at * _BITS).astype(np.uint64)
-    whole = np.bitwise_or.reduce(groups, axis=1).view(np.int64)
-    values = (whole != 0).astype(np.float64) if tag == _BOOL else whole.astype(np.float64)
-    values[~regular] = np.nan
-    return values, regular | (sizes == 0)
+def _varints(block: NDArray[np.uint8], tag: int) -> tuple[NDArray[np.bool_], NDArray[np.generic]]:
+    """Of cells of one length, (cells, bytes): which are one whole number of this tag, and the numbers."""
+    last = block[:, -1]
+    # of the tenth byte, one bit belongs to the 64
+    good = (block[:, 0] == tag) & (last < (_MORE if block.shape[1] <= _LONGEST else 2))
+    whole = np.zeros(len(block), np.uint64)
+    for place in range(1, block.shape[1]):
+        group = block[:, place]
+        if place < block.shape[1] - 1:
+            good &= group >= _MORE
+        whole |= (group & 0x7F).astype(np.uint64) << np.uint64(_BITS * (place - 1))
+    return good, whole != 0 if tag == _BOOL else whole.view(np.int64)
