@@ -22,7 +22,7 @@ from twinserve_local.sessions import stop_recorded
 # all that any of our commands makes in a home; whatever else is there is somebody else's
 OWN = (
     *("airflow", "benchmarks", "bentoml", "cache", "demo", "deploy", "feast", "locks", "mlflow", "offline"),
-    *("predictions", "quarantine", "redis", "reports", "runs", "source", "watermarks"),
+    *("predictions", "quarantine", "redis", "reports", "runs", "serving", "source", "watermarks"),
 )
 SERVERS = (("model-serving", "serve"), ("twinserve-local", "demo"))
 COMMANDS = {"data-pipeline", "training-pipeline", "model-serving", "twinserve-local"}

@@ -82,11 +82,6 @@ class Readiness:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._tried_once.wait(), seconds)
 
-    def give_up(self, why: str) -> None:
-        """Nothing can be loaded with these settings."""
-        self._explain(why)
-        self._tried_once.set()
-
     async def follow(self, look: Callable[[], Preparation], build: Callable[[Path], Serving]) -> None:
         """Look how far the supervisor is, until it has a model and `build`, called in a thread, has loaded it."""
         while True:
