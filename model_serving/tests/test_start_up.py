@@ -125,7 +125,7 @@ def test_a_worker_imports_neither_feast_nor_mlflow(rides: World, tmp_path: Path)
         "import sys; import model_serving.online.service; from pathlib import Path;"
         "from twinserve.model_bundle import load_prepared;"
         f"load_prepared(Path({str(bundle)!r}));"
-        f"sys.exit(' '.join(name for name in {HEAVY!r} if name in sys.modules))"
+        f"sys.exit(' '.join(name for name in {HEAVY!r} if name in sys.modules) or None)"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], env=child_environment(rides.settings, TWINSERVE_REDIS_URL=rides.redis_url),
