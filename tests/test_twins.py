@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from platform_under_test import Platform
-from redis.asyncio import Redis
 
 from twinserve.contract import Contract
 from twinserve.embedded.redis import leased_redis
-from twinserve.features.online import OnlineReader
+from twinserve.features.online import open_reader
 from twinserve.registry import Registry
 from twinserve.settings import Settings, load_settings
 
@@ -62,8 +62,11 @@ def digests(folder: Path) -> dict[str, str]:
 
 async def online_values(settings: Settings, contract: Contract, keys: list[int]) -> np.ndarray:
     with leased_redis(settings) as url:
-        async with Redis.from_url(url) as client:
-            return (await OnlineReader(contract, client).read(keys)).values
+        reader = open_reader(contract, settings, url, seconds=30)
+        try:
+            return (await reader.read({KEY: keys}, time.time_ns() // 1000)).values
+        finally:
+            await reader.close()
 
 
 async def test_batch_and_online_read_the_same_bits(

@@ -12,16 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import redis
-from redis.asyncio import Redis as AsyncRedis
 
 from twinserve.contract import Contract, MissingPolicy, Output, Tolerance, build_contract
-from twinserve.errors import BadInput, PermanentError, StepMissing, TransientError
+from twinserve.errors import BadInput, StepMissing, TransientError
 from twinserve.features.definitions import load_views
 from twinserve.features.materialize import materialize
-from twinserve.features.online import OnlineReader
+from twinserve.features.online import open_reader
 from twinserve.features.service import describe_service
 from twinserve.features.store import apply_definitions, feast_connection_string, open_store
-from twinserve.missing import Status, cell_status
+from twinserve.missing import Status
 from twinserve.settings import Settings, load_settings
 
 DEFINITIONS = """\
@@ -72,11 +71,10 @@ def contract_of(settings: Settings, url: str) -> Contract:
 
 async def read_online(settings: Settings, url: str, keys: list[int]) -> tuple[np.ndarray, np.ndarray]:
     """(values, status) of our reader, now."""
-    contract = contract_of(settings, url)
-    async with AsyncRedis.from_url(url) as client:
-        rows = await OnlineReader(contract, client).read(keys)
-    asked = np.full(len(keys), int(datetime.now(UTC).timestamp() * 1e6))
-    return rows.values, cell_status(contract, rows.values, rows.event_times, asked)
+    reader = open_reader(contract_of(settings, url), settings, url, seconds=5)
+    rows = await reader.read({"store_id": keys}, int(datetime.now(UTC).timestamp() * 1e6))
+    await reader.close()
+    return rows.values, rows.status
 
 
 def test_definitions_are_read_without_leaving_a_trace(settings: Settings, feature_repo: Repo) -> None:
@@ -333,12 +331,10 @@ async def test_online_says_when_redis_is_gone(settings: Settings, feature_repo: 
     feature_repo()
     apply_definitions(settings, redis_url)
     contract = contract_of(settings, redis_url)
-    async with AsyncRedis(port=1, socket_timeout=0.2) as nowhere:
-        with pytest.raises(TransientError, match="Redis does not answer"):
-            await OnlineReader(contract, nowhere).read([1])
-        twins = contract.model_copy(update={"join_keys": contract.join_keys * 2})
-        with pytest.raises(PermanentError, match="one join key"):
-            OnlineReader(twins, nowhere)
+    reader = open_reader(contract, settings, "redis://127.0.0.1:1/0", seconds=1)
+    with pytest.raises(TransientError, match=r"Redis at 127\.0\.0\.1:1 does not answer: ConnectionRefusedError"):
+        await reader.read({"store_id": [1]}, 0)
+    await reader.close()
 
 
 @pytest.mark.parametrize(

@@ -199,6 +199,12 @@ async def _read(reader: FeatureReader, keys: Any, asked: int = ASKED) -> OnlineR
         await reader.close()
 
 
+def test_a_view_without_entities_asks_for_no_key(applied: Settings, redis_url: str) -> None:
+    contract = contract_of(applied, redis_url)
+    assert [key.name for key in contract.join_keys] == ["city", "store_id"]
+    assert contract.features[-1].join_keys == ()
+
+
 async def test_one_view_under_two_names_is_read_under_its_own(applied: Settings, redis_url: str) -> None:
     store, contract = open_store(applied, redis_url), contract_of(applied, redis_url, "twins")
     store.write_to_online_store("weather", frame("weather", {"Rome": (1.5, NOW), "": (2.5, NOW)}))

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twinserve.features.redis_layout import (
+    NULL_TIME,
     decode_event_time,
     decode_value,
     event_time_field,
@@ -55,7 +56,7 @@ def test_fields_equal_feasts(view: str, feature: str) -> None:
     st.one_of(
         st.tuples(st.just("int32_val"), INT32),
         st.tuples(st.just("int64_val"), INT64),
-        st.tuples(st.just("unix_timestamp_val"), INT64),
+        st.tuples(st.just("unix_timestamp_val"), INT64.filter(lambda seconds: seconds != NULL_TIME)),
         st.tuples(st.just("double_val"), st.floats(allow_nan=False)),
         st.tuples(st.just("float_val"), st.floats(allow_nan=False, width=32)),
         st.tuples(st.just("bool_val"), st.booleans()),
@@ -76,6 +77,7 @@ def test_nan_and_both_kinds_of_null() -> None:
     assert math.isnan(decoded)
     assert decode_value(Value().SerializeToString()) is None
     assert decode_value(Value(null_val=Null.NULL).SerializeToString()) is None
+    assert decode_value(Value(unix_timestamp_val=NULL_TIME).SerializeToString()) is None
 
 
 def test_lists_are_refused_not_misread() -> None:

@@ -259,6 +259,7 @@ def build_contract(
     """
     bad = [f"{f.view}:{f.name} is {f.dtype}" for f in service.features if f.dtype not in NUMERIC_TYPES]
     bad += [f"join key {name} is {kind}" for name, kind in service.join_keys.items() if kind not in KEY_TYPES]
+    bad += [] if service.join_keys else ["it has no join key"]
     if bad:
         raise BadInput(
             f"feature service {service.name} can't feed a model: {'; '.join(bad)}",

@@ -13,10 +13,9 @@ from typing import Any
 
 from twinserve.contract import Contract, FeatureColumn
 from twinserve.errors import PermanentError
-from twinserve.features.redis_layout import Key, dummy_key, event_time_field, feature_field, redis_key
+from twinserve.features.redis_layout import DUMMY_KEY, Key, dummy_key, event_time_field, feature_field, redis_key
 
 Keys = Mapping[str, Sequence[Key]]
-DUMMY_KEY = "__dummy_id"  # the join key that Feast gives to views without entities
 
 _PACKED = {"INT32": struct.Struct("<i").pack, "INT64": struct.Struct("<q").pack}
 

@@ -21,6 +21,7 @@ Scalar = int | float | bool | str | bytes | None
 KEY_TYPES = {"BYTES": 1, "STRING": 2, "INT32": 3, "INT64": 4, "UNIX_TIMESTAMP": 8}
 _KEY_FORMATS = {"INT32": "<i", "INT64": "<q", "UNIX_TIMESTAMP": "<q"}
 _STRING = 2
+DUMMY_KEY = "__dummy_id"  # the join key that Feast gives to views without entities
 NULL_TIME = -(1 << 63)  # what Feast keeps for a timestamp that is null
 
 # feast.types.Value field numbers of the scalar kinds
@@ -80,7 +81,7 @@ def _packed(kind: str, value: int) -> bytes:
 
 def dummy_key(project: str) -> bytes:
     """The name of the one hash of views without entities: Feast gives them a key of its own, an empty string."""
-    return redis_key(project, {"__dummy_id": ("STRING", "")})
+    return redis_key(project, {DUMMY_KEY: ("STRING", "")})
 
 
 def value_tag(kind: str) -> bytes:

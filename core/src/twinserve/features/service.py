@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from twinserve.errors import StepMissing
 from twinserve.features.feast_errors import feast_errors
+from twinserve.features.redis_layout import DUMMY_KEY
 from twinserve.features.views import ServedFeature, ServiceSpec
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def _served(store: FeatureStore, projection: Any) -> list[ServedFeature]:
     ttl = int(view.ttl.total_seconds()) if view.ttl else None
     keys = tuple(_join_keys(store, projection))
     own_name = projection.name if projection.name_to_use() != projection.name else None
-    own_keys = tuple(column.name for column in view.entity_columns) if projection.join_key_map else None
+    own_keys = tuple(column.name for column in _own_keys(view)) if projection.join_key_map else None
     return [
         ServedFeature(projection.name_to_use(), f.name, f.dtype.to_value_type().name, ttl, keys, own_name, own_keys)
         for f in projection.features
@@ -51,4 +52,9 @@ def _served(store: FeatureStore, projection: Any) -> list[ServedFeature]:
 def _join_keys(store: FeatureStore, projection: Any) -> dict[str, str]:
     view = store.get_feature_view(projection.name)
     renamed = projection.join_key_map
-    return {renamed.get(c.name, c.name): c.dtype.to_value_type().name for c in view.entity_columns}
+    return {renamed.get(c.name, c.name): c.dtype.to_value_type().name for c in _own_keys(view)}
+
+
+def _own_keys(view: Any) -> list[Any]:
+    """Without the key that Feast gives to a view that has none."""
+    return [column for column in view.entity_columns if column.name != DUMMY_KEY]
