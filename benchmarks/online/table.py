@@ -44,6 +44,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         ("ours, times as many", _ratio(lambda each: each.best.rate, more_is_better=True)),
         *LATENCIES,
         ("ours, times lower p99", _ratio(lambda each: each.best.p99)),
+        ("service, processor time a request", lambda each, _: duration(each.best.service_share / each.best.rate)),
         *COST,
     ),
     "open": (

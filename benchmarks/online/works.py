@@ -51,8 +51,8 @@ WORKS = (
     Work("500", "closed", WIDE, 500, ALL, "Online: 500 candidates, 50 features, gradient boosting", CLOSED),
     Work("tail", "open", NARROW, 5, (OURS, PLAIN, BARE), "Online: the tail at half of the peak, 5 candidates", OPEN),
     Work(
-        "workers", "closed", WIDE, 500, (TWO_WORKERS, ONE_WORKER),
-        "Online: two workers against one, 500 candidates, 50 features, gradient boosting",
+        "workers", "closed", NARROW, 5, (TWO_WORKERS, ONE_WORKER),
+        "Online: two workers against one, 5 candidates",
         f"{CLOSED}; load generator and Redis run on the same cores",
     ),
     Work(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from benchmarks.publish import PAGE, replaced
 from twinserve.errors import BadInput
 
 MACHINE = {"processor": "a processor, 2 cores", "memory": "4 GiB", "system": "S", "python": "3", "libraries": "l 1"}
-FAST = Load(1000, 1.0, 0, 0.001, 0.002, 0.004, 0.005, server_bytes=10**8)
+FAST = Load(1000, 1.0, 0, 0.001, 0.002, 0.004, 0.005, service_share=0.8, server_bytes=10**8)
 SLOW = Load(100, 2.0, 1, 0.05, 0.1, 0.2, 0.3, server_bytes=3 * 10**8)
 FIVE = chosen("5", quick=False)[0]
 START = chosen("start", quick=False)[0]
@@ -48,6 +49,12 @@ def test_the_best_run_counts_and_ratios_are_against_ours() -> None:
     assert theirs["ours, times as many"] == "20.2\N{MULTIPLICATION SIGN}"
     assert theirs["ours, times lower p99"] == "50.0\N{MULTIPLICATION SIGN}"
     assert theirs["errors"] == "1"
+
+
+def test_processor_time_is_told_by_the_request() -> None:
+    own = [each if each.contestant != "ours" else replace(each, loads=(FAST,)) for each in FIGURES]
+    found = dict(zip(headings(FIVE), rows(FIVE, own)[0], strict=True))
+    assert found["service, processor time a request"] == "800 µs"
 
 
 def test_the_memory_of_the_largest_run_counts() -> None:
