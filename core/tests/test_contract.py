@@ -31,11 +31,13 @@ def test_it_survives_storage(build: Build) -> None:
     assert Contract.from_json(build().to_json()) == build()
 
 
+FEW = Scoring(form="original", small="onnx", why="faster", file="scorer.onnx", sha256="0" * 64)
 ONNX = Scoring(form="onnx", why="faster", file="scorer.onnx", sha256="0" * 64, rows_per_second={"onnx": {"5": 2.0}})
 
 
-def test_the_form_that_scores_survives_storage(build: Build) -> None:
-    registered = build().registered(build().golden, ONNX)
+@pytest.mark.parametrize("scoring", [ONNX, FEW])
+def test_the_form_that_scores_survives_storage(build: Build, scoring: Scoring) -> None:
+    registered = build().registered(build().golden, scoring)
     assert Contract.from_json(registered.to_json()) == registered
     assert "onnxruntime" in registered.libraries
 
@@ -44,6 +46,7 @@ def test_two_trainings_of_one_model_have_agreed_on_the_same(build: Build) -> Non
     original = Scoring(form="original", why="no ONNX form")
     agreed = build().agreed()
     assert build().registered(build().golden, ONNX).agreed() == agreed
+    assert build().registered(build().golden, FEW).agreed() == agreed
     assert build().registered((), original).agreed() == agreed
     assert build(libraries={"numpy": "0"}).registered((), ONNX).agreed() != agreed
 
@@ -62,6 +65,7 @@ def test_a_document_without_a_form_is_read_and_written_as_ever(build: Build) -> 
         {"form": "original", "file": "scorer.onnx", "sha256": "0"},
         {"form": "onnx", "file": "scorer.onnx"},
         {"form": "onnx", "file": "../scorer.onnx", "sha256": "0"},
+        {"form": "original", "small": "onnx"},
         {"form": "pickle"},
     ],
 )

@@ -20,6 +20,7 @@ from twinserve.errors import ContractMismatch, StepMissing, TransientError
 from twinserve.model_files import estimator_score, folder_digest
 from twinserve.onnx_scorer import METADATA_KEY, Usage
 from twinserve.registry import DIGEST_TAG, Registry
+from twinserve.served_model import load_served
 from twinserve.settings import Settings, load_settings
 
 Build = Callable[..., Contract]
@@ -184,6 +185,21 @@ def test_a_version_scores_in_the_form_that_its_contract_names(registry: Registry
     np.testing.assert_allclose(served.score(ROWS), ROWS @ [2.0, -1.0], atol=1e-12)
     np.testing.assert_array_equal(served.original(ROWS), linear().predict(ROWS))
     assert registry._client.get_model_version(registry.name, version).tags["scoring_form"] == "onnx"
+
+
+def test_a_requests_few_rows_may_have_a_form_of_their_own(registry: Registry, build: Build, tmp_path: Path) -> None:
+    file = linear_onnx(2.0, -1.0)
+    agreed = with_onnx(build, file)
+    assert agreed.scoring is not None
+    scoring = agreed.scoring.model_copy(update={"form": "original", "small": "onnx"})
+    version = registry.register(linear(), agreed.model_copy(update={"scoring": scoring}), run_id(), file)
+    assert registry.load_version(version).form == "original"
+    registry.promote(version, who="tests", why="to be found")
+    found = registry.find_champion()
+    files = registry.download(found, tmp_path)
+    few = load_served(found.name, found.version, files, "auto", with_original=False, few=True)
+    assert few.form == "onnx"
+    np.testing.assert_allclose(few.score(ROWS), ROWS @ [2.0, -1.0], atol=1e-12)
 
 
 def test_the_original_can_be_asked_for(registry: Registry, module_settings: Settings, build: Build) -> None:

@@ -42,7 +42,7 @@ def test_a_life_from_start_to_sigterm(rides: World, start: StartServer) -> None:
     metrics = server.http.get("/metrics").text
     assert 'twinserve_inference_answers_total{model_name="ranker",model_version="1",outcome="ok"} 1.0' in metrics
     assert 'twinserve_inference_left_out_total{reason="unknown"} 1.0' in metrics
-    assert "twinserve_inference_feature_read_seconds_count 1.0" in metrics
+    assert 'twinserve_inference_stage_seconds_count{stage="read"} 1.0' in metrics
     assert "twinserve_inference_ready 1.0" in metrics
     assert 'twinserve_inference_model{model_name="ranker",model_version="1"} 1.0' in metrics
     assert "bentoml_service_request_total" in metrics

@@ -285,12 +285,17 @@ def test_a_form_is_compared_by_what_is_scored_and_by_what_is_not() -> None:
     assert (lost.apart, lost.largest) == (1, 0)
 
 
-def test_a_form_must_be_faster_on_large_batches_and_not_slower_on_small_ones() -> None:
+def test_large_batches_and_a_requests_few_rows_each_get_the_faster_form() -> None:
     original = {"5": 100.0, "100": 1000.0, "16384": 1000.0}
-    assert judged({"original": original, "onnx": {"5": 200.0, "100": 1000.0, "16384": 1100.0}})[0]
-    assert not judged({"original": original, "onnx": {"5": 200.0, "100": 999.0, "16384": 5000.0}})[0]
-    faster, why = judged({"original": original, "onnx": {"5": 2000.0, "100": 1000.0, "16384": 900.0}})
-    assert not faster
+
+    def chosen(five: float, hundred: float, large: float) -> tuple[str, str]:
+        return judged({"original": original, "onnx": {"5": five, "100": hundred, "16384": large}})[:2]
+
+    assert chosen(200, 1000, 1100) == ("onnx", "onnx")
+    assert chosen(200, 999, 5000) == ("original", "original")
+    assert chosen(2000, 1200, 900) == ("original", "onnx")
+    assert chosen(2000, 1050, 900) == ("original", "original")
+    why = judged({"original": original, "onnx": {"5": 2000.0, "100": 1000.0, "16384": 900.0}})[2]
     assert "20.0 times at 5, 1.0 times at 100, 0.9 times at 16,384" in why
 
 

@@ -107,6 +107,7 @@ class Scoring(_Part):
 
     Attributes:
         form: `onnx`: the file; `original`: the estimator itself.
+        small: the form for a request's few rows, where it is another.
         why: why that form, in one clause.
         file: in the version's folder; None for the original.
         sha256: of the file.
@@ -117,6 +118,7 @@ class Scoring(_Part):
 
     form: Literal["onnx", "original"]
     why: str
+    small: Literal["onnx"] | None = None
     file: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]+$")
     sha256: str | None = None
     rows_compared: int = 0
@@ -125,9 +127,18 @@ class Scoring(_Part):
 
     @model_validator(mode="after")
     def _names_its_file(self) -> Self:
-        if (self.form == "onnx") != (self.file is not None) or (self.file is None) != (self.sha256 is None):
+        if self.uses_onnx != (self.file is not None) or (self.file is None) != (self.sha256 is None):
             raise ValueError("file and sha256 go with onnx, and only with it")
         return self
+
+    @property
+    def uses_onnx(self) -> bool:
+        """Whether any row is scored by the file."""
+        return "onnx" in (self.form, self.small)
+
+    def form_for(self, *, few: bool) -> Literal["onnx", "original"]:
+        """The form for a request's few rows, or for many."""
+        return (few and self.small) or self.form
 
 
 class Contract(_Part):
@@ -168,7 +179,7 @@ class Contract(_Part):
 
     def registered(self, golden: tuple[GoldenRow, ...], scoring: Scoring) -> Contract:
         """The contract of a version: with golden rows, the form that scores, and the library that this form needs."""
-        extra = library_versions([ONNX_LIBRARY]) if scoring.form == "onnx" else {}
+        extra = library_versions([ONNX_LIBRARY]) if scoring.uses_onnx else {}
         return self.model_copy(
             update={"golden": golden, "scoring": scoring, "libraries": self.libraries | extra},
         )
@@ -176,7 +187,7 @@ class Contract(_Part):
     def agreed(self) -> Contract:
         """The contract as it was before `registered`: what two trainings of one model have in common."""
         own = dict(self.libraries)
-        if self.scoring and self.scoring.form == "onnx":
+        if self.scoring and self.scoring.uses_onnx:
             own.pop(ONNX_LIBRARY, None)
         return self.model_copy(update={"golden": (), "scoring": None, "libraries": own})
 

@@ -88,7 +88,7 @@ def read_note(bundle: Path) -> BundleNote:
 
 
 def load_prepared(bundle: Path, scorer: str = "auto") -> ServedModel:
-    """The version in a bundle, its digest and golden rows checked. No MLflow; no estimator unless it scores.
+    """The version in a bundle, for requests, checked as ever. No MLflow; no estimator unless it scores.
 
     Args:
         scorer: `auto`, or `original` for the original whatever the contract names.
@@ -98,7 +98,7 @@ def load_prepared(bundle: Path, scorer: str = "auto") -> ServedModel:
     """
     note = read_note(bundle)
     refuse_damaged(f"{note.name} version {note.version} in {bundle}", bundle / FILES, note.digest)
-    return load_served(note.name, note.version, bundle / FILES, scorer, with_original=False)
+    return load_served(note.name, note.version, bundle / FILES, scorer, with_original=False, few=True)
 
 
 @contextmanager

@@ -248,7 +248,7 @@ def _scoring_facts(contract: Contract) -> dict[str, str]:
     """What MLflow's page of the version shows of the choice."""
     if contract.scoring is None:
         return {}
-    facts = contract.scoring.model_dump(include={"form", "why", "rows_compared", "largest_difference"})
+    facts = contract.scoring.model_dump(include={"form", "small", "why", "rows_compared", "largest_difference"})
     return {name: str(fact) for name, fact in facts.items()}
 
 

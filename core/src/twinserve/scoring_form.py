@@ -26,7 +26,7 @@ def calls_at_once(form: Form) -> int:
 
 
 def serving_form(
-    name: str, folder: Path, contract: Contract, original: Callable[[], Score], wanted: str
+    name: str, folder: Path, contract: Contract, original: Callable[[], Score], wanted: str, *, few: bool = False
 ) -> tuple[Form, Score]:
     """The form that serves the model version `name`, its golden rows reproduced.
 
@@ -34,13 +34,15 @@ def serving_form(
         folder: the version's files.
         original: loads the original; called only where no other form serves.
         wanted: `auto`, or `original` for the original whatever the contract names.
+        few: for a request's few rows, for which the contract may name another form.
 
     Raises:
         ContractMismatch: not even the original reproduces the golden rows.
     """
-    if contract.scoring and contract.scoring.file and wanted == "auto":
+    chosen = contract.scoring
+    if chosen and chosen.file and wanted == "auto" and chosen.form_for(few=few) == "onnx":
         try:
-            score = load_onnx_score(_content(folder, contract.scoring.file, contract.scoring.sha256))
+            score = load_onnx_score(_content(folder, chosen.file, chosen.sha256))
             contract.check_golden(score)
         except (OnnxUnusable, ContractMismatch) as error:
             logger.warning("%s is served by the original, which is slower: its ONNX form fails: %s", name, error)

@@ -40,13 +40,16 @@ class ServedModel:
         return calls_at_once(self.form)
 
 
-def load_served(name: str, version: str, folder: Path, scorer: str, *, with_original: bool) -> ServedModel:
+def load_served(
+    name: str, version: str, folder: Path, scorer: str, *, with_original: bool, few: bool = False
+) -> ServedModel:
     """Load a version from its files.
 
     Args:
         name: of the registered model.
         version: empty for one that has no number yet.
         scorer: `auto`, or `original` for the original whatever the contract names.
+        few: for the few rows of a request at a time.
         with_original: load the estimator even where another form scores; its library takes seconds to import.
 
     Raises:
@@ -57,5 +60,5 @@ def load_served(name: str, version: str, folder: Path, scorer: str, *, with_orig
     original = cache(lambda: load_original(label, folder, contract))
     if with_original:
         original()
-    form, score = serving_form(label, folder, contract, original, scorer)
+    form, score = serving_form(label, folder, contract, original, scorer, few=few)
     return ServedModel(name, version, contract, score, form, original() if with_original else None)

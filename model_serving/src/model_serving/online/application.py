@@ -17,16 +17,20 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
 from model_serving.online.access_log import AccessLog
-from model_serving.online.composition import bundle_loader, settled
+from model_serving.online.composition import bundle_loader
 from model_serving.online.documentation import PAGE, PAGE_HEADERS, SCRIPT, openapi
+from model_serving.online.garbage import collect_when_idle, no_automatic_collection
 from model_serving.online.metrics import InferenceMetrics
 from model_serving.online.preparation import read_preparation, service_folder
 from model_serving.online.readiness import Readiness
 from model_serving.online.refusal import Refusal
 from model_serving.online.stop_signals import DRAIN
+from model_serving.online.tracing import Tracer
 from model_serving.online.transport import InferenceEndpoint
+from model_serving.online.unhurried_log import unhurried_logging
 from twinserve.logs import configure_logging
 from twinserve.onnx_scorer import import_runtime
 from twinserve.settings import Settings, load_settings
@@ -49,6 +53,8 @@ class OnlineApplication:
             most_at_once=settings.online_max_concurrency,
             note_access=AccessLog(settings.online_access_log_rate),
         )
+        self._tracer = Tracer(settings.online_traces_url) if settings.online_traces_url else None
+        self.entrance: ASGIApp = self._tracer.traced(self.inference) if self._tracer else self.inference
         self.pages = Starlette(routes=self._routes(), lifespan=self._lifespan)
 
     def _routes(self) -> list[Route | Mount]:
@@ -86,25 +92,29 @@ class OnlineApplication:
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         _log_our_way(self.settings)
         asyncio.get_running_loop().add_signal_handler(DRAIN, self.readiness.drain)
-        tasks = [asyncio.create_task(self._load()), asyncio.create_task(_leave_with_parent())]
-        try:
-            # connections are accepted after this: none goes to a worker that still loads while another one is ready
-            await self.readiness.first_try(FIRST_TRY_SECONDS)
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+        with unhurried_logging(self._metrics.note_lost_line):
+            tasks = [asyncio.create_task(self._load()), asyncio.create_task(_leave_with_parent())]
+            try:
+                # connections are accepted after this: none goes to a worker that loads while another one is ready
+                await self.readiness.first_try(FIRST_TRY_SECONDS)
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await task
+                if self._tracer:
+                    await self._tracer.close()
 
     async def _load(self) -> None:
-        """Load the model, then stay, so that the online store is let go of when the service stops."""
+        """Load the model, then look after memory until the service stops, and let go of the online store."""
         try:
             load = bundle_loader(self.settings, self._metrics)
             await asyncio.to_thread(import_runtime)  # while the supervisor still prepares
             prepared = partial(read_preparation, service_folder(self.settings))
-            await self.readiness.follow(prepared, lambda bundle: settled(partial(load, bundle)))
-            await asyncio.Event().wait()
+            await self.readiness.follow(prepared, load)
+            with no_automatic_collection():
+                await collect_when_idle(lambda: self.inference.under_way == 0)
         finally:
             if self.readiness.serving:
                 await self.readiness.serving.batcher.close()

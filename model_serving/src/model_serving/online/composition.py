@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -44,18 +43,6 @@ def serving_builder(settings: Settings, metrics: InferenceMetrics) -> Callable[[
 
     load = bundle_loader(settings, metrics)
     return lambda: load(prepare(settings))
-
-
-def settled(build: Callable[[], Serving]) -> Serving:
-    """Build, then take what that left behind out of the garbage collector's sight.
-
-    A full collection walks every object that the imports made, and nothing else runs meanwhile; frozen, they are not
-    looked at again.
-    """
-    serving = build()
-    gc.collect()
-    gc.freeze()
-    return serving
 
 
 def now_micros() -> int:

@@ -43,6 +43,11 @@ class InferenceMetrics:
             f"{PREFIX}_batch_requests", "Requests that were read and scored together",
             buckets=BATCH, registry=self.registry,
         )  # fmt: skip
+        self._lost_lines = Counter(
+            f"{PREFIX}_lost_log_lines",
+            "Log lines dropped since too many waited for a slow disk",
+            registry=self.registry,
+        )
         self._stages = {stage: self._stage_seconds.labels(stage) for stage in STAGES}
         self._model_labels = ("", "")
         self._outcomes: dict[str, tuple[Counter, Histogram]] = {}
@@ -55,6 +60,10 @@ class InferenceMetrics:
             f"{PREFIX}_model", "1 for each version that a worker has loaded since the start",
             ["model_name", "model_version"], multiprocess_mode="mostrecent", registry=self.registry,
         )  # fmt: skip
+
+    def note_lost_line(self) -> None:
+        """Note a line of the log that could not be written in time."""
+        self._lost_lines.inc()
 
     def count(self, outcome: str, seconds: float, left_out: Iterable[str] = ()) -> None:
         """Count one answer: `ok` or an error code, and the reasons for which candidates have no score."""

@@ -22,7 +22,7 @@ class FrontedService(bentoml.Service[Any]):  # type: ignore[misc] # BentoML load
 
     def to_asgi(self, is_main: bool = True) -> Front:
         """What a worker runs."""
-        return Front(application.inference, super().to_asgi(is_main))
+        return Front(application.entrance, super().to_asgi(is_main))
 
 
 @bentoml.service(name="inference", service_class=FrontedService)

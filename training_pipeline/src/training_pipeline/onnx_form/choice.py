@@ -61,12 +61,14 @@ def _choose(estimator: Any, original: Score, contract: Contract, known: Matrix, 
     rows, largest = refuse_unfaithful(original, score, contract, known, hard_rows(known, converted.thresholds, seed))
     forms: dict[Form, Score] = {"original": original, "onnx": score}
     speeds = {form: measured_speeds(each, known, calls_at_once(form)) for form, each in forms.items()}
-    faster, why = judged(speeds)
+    many, few, why = judged(speeds)
     facts = {"why": why, "rows_compared": rows, "largest_difference": largest, "rows_per_second": speeds}
-    if not faster:
+    if "onnx" not in (many, few):
         return Chosen(Scoring(form="original", **facts))
     digest = hashlib.sha256(content).hexdigest()
-    return Chosen(Scoring(form="onnx", file=SCORER_FILE, sha256=digest, **facts), content)
+    return Chosen(
+        Scoring(form=many, small=None if few == many else "onnx", file=SCORER_FILE, sha256=digest, **facts), content
+    )
 
 
 def refuse_unfaithful(
@@ -86,12 +88,18 @@ def refuse_unfaithful(
     return total, max((one.largest for one in found if one.largest is not None), default=None)
 
 
-def judged(speeds: Mapping[Form, Speeds]) -> tuple[bool, str]:
-    """Whether ONNX is faster on large batches and no slower on small ones; and both in words."""
+def judged(speeds: Mapping[Form, Speeds]) -> tuple[Form, Form, str]:
+    """The form for large batches, the form for a request's few rows, and why in words.
+
+    ONNX takes either where it is faster; large batches only where it is no slower on few rows, so that a version that
+    has two forms scores by ONNX online.
+    """
     gain = {size: speeds["onnx"][size] / speeds["original"][size] for size in speeds["onnx"]}
-    faster = gain[str(CHUNK)] >= MARGIN and all(each >= 1 for each in gain.values())
-    figures = ", ".join(f"{factor:.1f} times at {int(size):,}" for size, factor in gain.items())
-    return faster, f"the rows per second of ONNX are {figures} rows a batch those of the original"
+    large = gain.pop(str(CHUNK))
+    many: Form = "onnx" if large >= MARGIN and min(gain.values()) >= 1 else "original"
+    few: Form = "onnx" if many == "onnx" or min(gain.values()) >= MARGIN else "original"
+    figures = ", ".join(f"{factor:.1f} times at {int(size):,}" for size, factor in {**gain, str(CHUNK): large}.items())
+    return many, few, f"the rows per second of ONNX are {figures} rows a batch those of the original"
 
 
 def _usage(converted: Converted, original: Score, contract: Contract) -> Usage:
