@@ -20,6 +20,7 @@ from serving_worlds import (
     ride_rows,
     shop_rows,
 )
+from stage import Stage, raised
 
 from twinserve.contract import Output
 
@@ -40,6 +41,13 @@ def shops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         output = Output(method="predict", target="minutes", meaning="minutes to wait", best="lowest")
         world.register(fitted_regression(), world.contract(output))
         yield world
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """For tests of the group `chaos`, which run one after the other."""
+    with raised(tmp_path_factory.mktemp("stage")) as made:
+        yield made
 
 
 @pytest.fixture

@@ -193,9 +193,9 @@ def shop_rows(view: str) -> pd.DataFrame:
     return frame.assign(created=frame["event_timestamp"]) if view == "sales" else frame
 
 
-def write_view(settings: Settings, view: str, rows: pd.DataFrame) -> None:
+def write_view(settings: Settings, view: str, rows: pd.DataFrame, file: str = "part-0") -> None:
     for day, part in rows.groupby(rows["event_timestamp"].dt.strftime("%Y-%m-%d")):
-        target = settings.offline_store / view / f"day={day}" / "part-0.parquet"
+        target = settings.offline_store / view / f"day={day}" / f"{file}.parquet"
         target.parent.mkdir(parents=True, exist_ok=True)
         part.to_parquet(target, index=False)
 

@@ -11,7 +11,15 @@ from model_serving.online.refusal import CODES, Refusal
 from model_serving.online.wire import EXAMPLE_REQUEST_ID, Answer, LeftOut, RequestShape
 
 REF = "#/components/schemas/{model}"
+NOT_STORED = {"Cache-Control": {"description": "answers are not to be kept", "schema": {"const": "no-store"}}}
 RETRY_AFTER = {"Retry-After": {"description": "seconds", "schema": {"type": "integer", "minimum": 1}}}
+TIMING = {
+    "Server-Timing": {
+        "description": "`parse;dur=…, read;dur=…, score;dur=…, rank;dur=…`, in milliseconds",
+        "schema": {"type": "string"},
+    }
+}
+MORE_HEADERS: dict[int, dict[str, Any]] = {200: TIMING, 503: RETRY_AFTER}  # besides those of every answer
 
 
 def openapi(readiness: Readiness) -> dict[str, Any]:
@@ -29,9 +37,9 @@ def openapi(readiness: Readiness) -> dict[str, Any]:
         "tags": [{"name": "inference"}, {"name": "operation", "description": "for those who run the service"}],
         "paths": {
             "/inference": {"post": _inference(request, serving)},
-            "/livez": {"get": _probe("Is the process alive?", {"200": "yes"})},
-            "/readyz": {"get": _probe("Is a model loaded?", {"200": "yes", "503": "no; the text says why"})},
-            "/metrics": {"get": _probe("Metrics for Prometheus", {"200": "in Prometheus's text format"})},
+            "/livez": _page("Is the process alive?", {"200": "yes"}),
+            "/readyz": _page("Is a model loaded?", {"200": "yes", "503": "no; the text says why"}),
+            "/metrics": _page("Metrics for Prometheus", {"200": "in Prometheus's text format"}),
         },
         "components": {"schemas": schemas},
     }
@@ -90,14 +98,22 @@ def _refusals(serving: Serving | None) -> dict[str, Any]:
 def _answer(description: str, examples: dict[str, Answer], status: int = 200) -> dict[str, Any]:
     shown = {name: {"value": answer.model_dump(mode="json")} for name, answer in examples.items()}
     content = {"application/json": {"schema": {"$ref": REF.format(model="Answer")}, "examples": shown}}
-    again = {"headers": RETRY_AFTER} if status == 503 else {}  # noqa: PLR2004 - the one status that asks to come back
-    return {"description": description, "content": content} | again
+    headers = NOT_STORED | MORE_HEADERS.get(status, {})
+    return {"description": description, "headers": headers, "content": content}
 
 
-def _probe(summary: str, responses: dict[str, str]) -> dict[str, Any]:
+def _page(summary: str, meanings: dict[str, str]) -> dict[str, Any]:
+    """GET, and HEAD, which some load balancers use."""
     text = {"text/plain": {"schema": {"type": "string"}}}
-    described = {status: {"description": meaning, "content": text} for status, meaning in responses.items()}
-    return {"tags": ["operation"], "summary": summary, "responses": described}
+    told = {
+        status: {"description": meaning} | ({"headers": RETRY_AFTER} if status == "503" else {})
+        for status, meaning in meanings.items()
+    }
+    full = {status: described | {"content": text} for status, described in told.items()}
+    return {
+        "get": {"tags": ["operation"], "summary": summary, "responses": full},
+        "head": {"tags": ["operation"], "summary": f"{summary} Without a text", "responses": told},
+    }
 
 
 PAGE = """\

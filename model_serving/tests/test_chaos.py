@@ -1,0 +1,197 @@
+"""Faults while callers go on asking: what is answered, what never is, how soon all is well again, and what is left.
+
+No answer is ever wrong: each one is held against batch scoring. docs/guide/faults.md states what is tested here.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+from checked_load import CONNECTIONS, WELL, Load
+from stage import WORKERS, Footprint, Stage
+from waiting import until
+
+from twinserve.features.materialize import materialize
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("chaos")]
+REFUSED = {"503 feature_store_unavailable", "503 overloaded", "503 deadline_exceeded"}
+BROKEN = {"ReadError", "RemoteProtocolError", "WriteError", "ConnectError"}  # a connection of a worker that died
+HEALED_SECONDS = 15.0  # stated; on an idle machine it is one or two
+
+
+@pytest.fixture
+def before(stage: Stage) -> Footprint:
+    """What the service holds once it has been busy."""
+    with stage.load() as load:
+        load.await_answers(3 * CONNECTIONS)
+    return stage.footprint()
+
+
+def trial(stage: Stage, begin: Callable[[], object], end: Callable[[], object], seconds: float = 1.5) -> Load:
+    """A fault under load: only refusals that are stated, and all well again soon after it."""
+    with stage.load() as load:
+        load.await_answers(CONNECTIONS)
+        begin()
+        try:
+            time.sleep(seconds)
+        finally:
+            end()
+        assert load.await_answers(2 * CONNECTIONS) < HEALED_SECONDS
+    assert set(load.outcomes()) <= {*WELL} | REFUSED
+    for sample in load.samples:
+        if sample.outcome in REFUSED:
+            assert sample.headers["retry-after"] == "1"
+    return load
+
+
+def refused(load: Load) -> int:
+    return sum(count for outcome, count in load.outcomes().items() if outcome in REFUSED)
+
+
+def test_redis_stopped_and_started_again(stage: Stage, before: Footprint) -> None:
+    assert refused(trial(stage, stage.redis.kill, stage.redis.start))
+    stage.await_footprint(before)
+
+
+def test_redis_restarted_at_once(stage: Stage, before: Footprint) -> None:
+    def restart() -> None:
+        stage.redis.kill()
+        stage.redis.start()
+
+    trial(stage, restart, lambda: None)
+    stage.await_footprint(before)
+
+
+def test_redis_hangs(stage: Stage, before: Footprint) -> None:
+    pid = stage.redis.pid
+    load = trial(stage, lambda: os.kill(pid, signal.SIGSTOP), lambda: os.kill(pid, signal.SIGCONT))
+    assert refused(load)
+    stage.await_footprint(before)
+
+
+def test_redis_is_cut_off_without_a_word(stage: Stage, before: Footprint) -> None:
+    assert refused(trial(stage, stage.link.drop, stage.link.heal))
+    stage.await_footprint(before)
+
+
+def test_redis_resets_every_connection(stage: Stage, before: Footprint) -> None:
+    assert refused(trial(stage, stage.link.reset, stage.link.heal))
+    stage.await_footprint(before)
+
+
+def test_redis_is_200_ms_away(stage: Stage, before: Footprint) -> None:
+    """Within the time of a read, so it is slow and not refused."""
+    far = time.monotonic()
+    load = trial(stage, lambda: stage.link.delay(0.2), stage.link.heal)
+    slow = [sample for sample in load.since(far) if sample.outcome == "200" and sample.done - sample.due > 0.2]
+    assert slow, load.outcomes(far)
+    stage.await_footprint(before)
+
+
+def test_redis_is_flushed_and_filled_again(stage: Stage, before: Footprint) -> None:
+    """Keys that are gone are unknown, which is what a 404 or `left_out` says, until materialize has run."""
+
+    def flush() -> None:
+        stage.right.flushed = True
+        with redis.Redis(port=stage.redis.port) as client:
+            client.flushall()
+
+    load = trial(stage, flush, lambda: materialize(stage.world.settings, stage.redis.url))
+    stage.right.flushed = False
+    assert load.outcomes()["404 no_candidate"] > CONNECTIONS
+    assert not refused(load)
+    with stage.load() as again:
+        again.await_answers(CONNECTIONS)
+    stage.await_footprint(before)
+
+
+def test_a_worker_is_killed(stage: Stage, before: Footprint) -> None:
+    """Its own connections break; no request of another one fails, and another worker takes its place."""
+    ready = stage.times_ready
+    with stage.load() as load:
+        load.await_answers(2 * CONNECTIONS)
+        victim = stage.server.workers()[0]
+        theirs = {end.raddr.port for end in victim.net_connections("tcp") if end.raddr}
+        victim.kill()
+        stage.everybody_ready(ready + 1)
+        load.await_answers(2 * CONNECTIONS)
+    failed = [sample for sample in load.samples if sample.outcome not in WELL]
+    assert {sample.outcome for sample in failed} <= BROKEN
+    assert {sample.port for sample in failed} <= theirs
+    assert len(stage.server.workers()) == WORKERS
+    stage.await_footprint(before)
+
+
+def test_both_workers_are_killed(stage: Stage, before: Footprint) -> None:
+    ready = stage.times_ready
+    with stage.load() as load:
+        load.await_answers(CONNECTIONS)
+        for worker in stage.server.workers():
+            worker.kill()
+        stage.everybody_ready(ready + WORKERS)
+        load.await_answers(2 * CONNECTIONS)
+    assert set(load.outcomes()) <= {*WELL, "ReadTimeout"} | BROKEN  # a new connection waits for a worker
+    stage.await_footprint(before)
+
+
+def test_features_are_replaced_under_load(stage: Stage, before: Footprint) -> None:
+    with stage.load() as load:
+        load.await_answers(CONNECTIONS)
+        for version in range(3):
+            stage.publish(version)
+            load.await_answers(CONNECTIONS)
+    assert set(load.outcomes()) <= {*WELL}
+    stage.admit(stage.newer_rows(2), only=True)
+    with stage.load() as later:
+        later.await_answers(2 * CONNECTIONS)
+    stage.await_footprint(before)
+
+
+def test_told_to_stop_under_load(stage: Stage, tmp_path: Path) -> None:
+    """Every request that was taken gets its answer; afterwards nobody listens."""
+    server = stage.start(tmp_path / "log", TWINSERVE_ONLINE_DRAIN_SECONDS="2")
+    try:
+        until("both ready", lambda: server.log.read_text().count("ready: ranker") == WORKERS)
+        workers = server.workers()
+        with stage.load(server) as load:
+            load.await_answers(2 * CONNECTIONS)
+            server.process.terminate()
+            until("it has ended", lambda: server.process.poll() is not None, 60)
+        assert set(load.outcomes()) <= {*WELL, "ConnectError"}
+        gone, alive = psutil.wait_procs(workers, timeout=10)
+        assert (len(gone), alive) == (WORKERS, [])
+    finally:
+        server.stop()
+
+
+HEAD = b"POST /inference HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+WHOLE = b'{"request_id":"r","driver_ids":[1001]}'
+SLOW = {
+    "headers that never end": HEAD,
+    "a body that never ends": HEAD + b"Content-Length: 999\r\n\r\n{",
+    "half-closed": HEAD + b"Content-Length: %d\r\n\r\n" % len(WHOLE) + WHOLE,
+    "answers that nobody reads": (HEAD + b"Content-Length: %d\r\n\r\n" % len(WHOLE) + WHOLE) * 50,
+}
+
+
+def test_two_hundred_slow_clients(stage: Stage, before: Footprint) -> None:
+    """They hold a descriptor each, and nobody up."""
+    with ExitStack() as held, stage.load() as load:
+        for number in range(200):
+            kind = list(SLOW)[number % len(SLOW)]
+            client = held.enter_context(socket.create_connection(("127.0.0.1", stage.server.port), timeout=30))
+            client.sendall(SLOW[kind])
+            if kind == "half-closed":
+                client.shutdown(socket.SHUT_WR)
+        load.await_answers(4 * CONNECTIONS)
+    assert set(load.outcomes()) <= {*WELL}
+    stage.await_footprint(before)
