@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     online_drain_seconds: int = Field(default=0, ge=0, le=600)
     online_max_concurrency: int = Field(default=256, ge=1, le=65_536)
     online_deadline_ms: int = Field(default=1000, ge=1, le=600_000)
-    online_batch_rows: int = Field(default=4096, ge=0)
+    online_batch_rows: int = Field(default=1024, ge=0)
     online_access_log_rate: float = Field(default=0.01, ge=0, le=1)
     online_traces_url: str | None = None
 

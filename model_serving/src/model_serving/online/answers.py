@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from pydantic_core import to_json
+
 from model_serving.online.plane import Choice
 from model_serving.online.refusal import Refusal
 
@@ -14,7 +16,7 @@ _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 def choice_body(choice: Choice, model: dict[str, str]) -> bytes:
     """What `Answer(…).model_dump_json()` gives for this choice, without making one."""
     ranking = choice.ranking
-    return _encode(
+    return to_json(
         {
             "request_id": choice.request_id,
             "prediction": choice.prediction,
@@ -24,7 +26,7 @@ def choice_body(choice: Choice, model: dict[str, str]) -> bytes:
             "left_out": [{"id": key, "reason": reason} for key, reason in choice.left_out],
             "ranking": None if ranking is None else [{"id": key, "score": score} for key, score in ranking],
         }
-    ).encode("ascii")
+    )
 
 
 def refusal_body(refusal: Refusal) -> bytes:

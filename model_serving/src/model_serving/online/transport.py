@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 from model_serving.online.answers import choice_body, refusal_body
 from model_serving.online.metrics import InferenceMetrics
 from model_serving.online.parsing import parse_request
+from model_serving.online.patience import within
 from model_serving.online.readiness import Readiness
 from model_serving.online.refusal import Refusal
 
@@ -161,8 +161,7 @@ async def _body(receive: Receive, declared: int, limit: int) -> bytes:
     if declared > limit:
         raise _too_large(limit)
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            return await _received(receive, limit)
+        return await within(BODY_SECONDS, _received(receive, limit))
     except TimeoutError:
         raise Refusal("body_timeout", f"the body did not arrive within {BODY_SECONDS:g} s") from None
 
