@@ -99,7 +99,7 @@ class Arrivals:
     def _send(self, number: int, due: int, now: int, *, waited: bool) -> None:
         if not waited:
             self.late.append(now - due)
-        connection = self._free.pop()
+        connection = self._free.popleft()
         connection.send(self._requests[number % len(self._requests)], due)
         self._busy[connection.socket] = connection
 

@@ -342,6 +342,65 @@ async def test_a_fault_with_one_request_is_not_the_others_concern(rides: World) 
     assert (answers[2].code, answers[2].request_id) == ("internal", "13")
 
 
+class Gated(Shelf):
+    """Gives key as value; each read of keys in `held` waits for its gate."""
+
+    def __init__(self, *held: int) -> None:
+        super().__init__([], [])
+        self.gates = {key: asyncio.Event() for key in held}
+
+    async def read(self, keys: Any, _asked: int) -> OnlineRows:
+        for key in keys["k"]:
+            if key in self.gates:
+                await self.gates[key].wait()
+        values = np.array(keys["k"], float)[:, None]
+        return OnlineRows(values, np.zeros(values.shape, np.int8), True)
+
+
+def asking(batcher: Batcher, *keys: int) -> list[asyncio.Task[Choice]]:
+    return [asyncio.ensure_future(batcher.answer(InferenceRequest(str(key), [key], {"k": [key]}))) for key in keys]
+
+
+async def test_what_comes_while_a_batch_is_under_way_is_the_next_batch(rides: World) -> None:
+    shelf, sizes = Gated(1), list[int]()
+    batcher = Batcher(plane_of(rides.contract(classifier_output()), "highest", shelf), 100, 5.0, sizes.append)
+    first = asking(batcher, 1)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    later = [task for key in (2, 3, 4) for task in asking(batcher, key)]
+    await asyncio.sleep(0)
+    shelf.gates[1].set()
+    assert [(await task).prediction for task in [*first, *later]] == [1, 2, 3, 4]
+    assert sizes == [1, 3]
+
+
+async def test_a_slow_batch_does_not_stand_in_the_way(rides: World) -> None:
+    shelf = Gated(1)
+    batcher = Batcher(plane_of(rides.contract(classifier_output()), "highest", shelf), 100, 5.0, lambda _: None)
+    slow = asking(batcher, 1)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    others = [await asyncio.gather(*asking(batcher, key)) for key in (2, 3)]
+    assert [choice.prediction for (choice,) in others] == [2, 3]
+    assert not slow[0].done()
+    shelf.gates[1].set()
+    assert (await slow[0]).prediction == 1
+
+
+async def test_who_waits_for_a_batch_under_way_is_answered_before_the_end(rides: World) -> None:
+    shelf = Gated(1)
+    batcher = Batcher(plane_of(rides.contract(classifier_output()), "highest", shelf), 100, 5.0, lambda _: None)
+    first = asking(batcher, 1)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    later = asking(batcher, 2)
+    await asyncio.sleep(0)
+    shelf.gates[1].set()
+    await batcher.close()
+    assert [task.done() for task in [*first, *later]] == [True, True]
+    assert [(await task).prediction for task in [*first, *later]] == [1, 2]
+
+
 async def test_a_batch_that_takes_too_long_is_given_up(rides: World) -> None:
     class Never(Shelf):
         async def read(self, _keys: object, _asked: int) -> OnlineRows:

@@ -10,12 +10,16 @@ from model_serving.online.plane import RETRY_AFTER, Choice, InferencePlane
 from model_serving.online.refusal import CODES, Refusal
 from model_serving.online.wire import InferenceRequest
 
+PATIENCE = 0.002  # seconds for which requests may wait for the batch before theirs
 logger = logging.getLogger(__name__)
 Waiting = tuple[InferenceRequest, "asyncio.Future[Choice]"]
 
 
 class Batcher:
-    """Gathers what one turn of the event loop brings; nobody waits for more to come.
+    """Gathers what one turn of the event loop brings, and what comes while the batch before is still under way.
+
+    Where nothing is under way, nobody waits. Otherwise a batch begins with the end of the one before, or after
+    `PATIENCE`: so batches grow with the load, and a slow one does not stand in the way.
 
     Args:
         most_rows: candidates of one batch, a single larger request apart; 0: each request for itself.
@@ -32,6 +36,7 @@ class Batcher:
     ) -> None:
         self.plane, self._most_rows, self._deadline, self._note = plane, most_rows, deadline, note
         self._waiting: list[Waiting] = []
+        self._begin: asyncio.Handle | None = None
         self._running: set[asyncio.Task[None]] = set()
 
     async def answer(self, request: InferenceRequest) -> Choice:
@@ -42,23 +47,30 @@ class Batcher:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Choice] = loop.create_future()
-        if not self._waiting:
-            loop.call_soon(self._start)
+        if self._begin is None:
+            self._begin = loop.call_later(PATIENCE, self._start) if self._running else loop.call_soon(self._start)
         self._waiting.append((request, future))
         return await future
 
     async def close(self) -> None:
         """Wait for what is under way, then let go of the online store."""
-        if self._running:
-            await asyncio.wait(self._running)
+        while self._running or self._begin is not None:
+            await (asyncio.wait(self._running) if self._running else asyncio.sleep(0))
         await self.plane.close()
 
     def _start(self) -> None:
+        self._begin = None
         waiting, self._waiting = self._waiting, []
         for batch in _split([entry for entry in waiting if not entry[1].done()], self._most_rows):
             task = asyncio.get_running_loop().create_task(self._run(batch))
             self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if self._begin is not None and not self._running:
+            self._begin.cancel()
+            self._start()
 
     async def _run(self, batch: Sequence[Waiting]) -> None:
         self._note(len(batch))
