@@ -431,7 +431,7 @@ async def test_a_ranking_where_it_is_asked_for(client: Client) -> None:
     best = sorted(FRESH, key=lambda key: -alone[key])[:3]
     assert answer["ranking"] == [{"id": key, "score": alone[key]} for key in best]
     assert len((await client.ask(body(*FRESH, UNKNOWN, top_k=1000))).json()["ranking"]) == len(FRESH)
-    for bad in (0, -1, 1001, 1.0, "1", True):
+    for bad in (0, -1, 1001, 1.5, "1", True):
         assert (await client.ask(body(*FRESH, top_k=bad))).status_code == 422
 
 

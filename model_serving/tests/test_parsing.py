@@ -104,7 +104,7 @@ def test_the_ends_of_an_integer_key_are_taken() -> None:
         (GOOD | {"driver_ids": [1, 1, 1, 1, 1, 1]}, "too_many_candidates", "driver_ids"),
         (GOOD | {"driver_ids": [1, "2"]}, "wrong_type", "driver_ids[1]"),
         (GOOD | {"driver_ids": [True]}, "wrong_type", "driver_ids[0]"),
-        (GOOD | {"driver_ids": [1.0]}, "wrong_type", "driver_ids[0]"),
+        (GOOD | {"driver_ids": [1.5]}, "wrong_type", "driver_ids[0]"),
         (GOOD | {"driver_ids": [None]}, "wrong_type", "driver_ids[0]"),
         (GOOD | {"driver_ids": [[1]]}, "wrong_type", "driver_ids[0]"),
         (GOOD | {"driver_ids": [10**30]}, "out_of_range", "driver_ids[0]"),
@@ -128,6 +128,26 @@ def test_bad_bodies_say_what_is_wrong_and_where(body: object, code: str, field: 
     bad = refusal(body)
     assert (bad.code, bad.field) == (code, field)
     assert bad.status in (400, 413, 422)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [("1001.0", 1001), ("1e3", 1000), ("-2.50e1", -25), ("0.0", 0), ("-0.0", 0), ("9007199254740993.0", 2**53 + 1)],
+)
+def test_a_whole_number_is_an_integer_however_it_is_written(text: str, read: int) -> None:
+    """So JSON Schema has it: https://json-schema.org/understanding-json-schema/reference/numeric."""
+    assert parse_request(b'{"request_id": "a", "driver_ids": [%s]}' % text.encode(), DRIVERS).ids == [read]
+    assert parse_request(b'{"request_id": "a", "driver_ids": [1], "top_k": 2.0}', DRIVERS).top_k == 2
+    assert refusal(b'{"request_id": "a", "shops": [%s]}' % text.encode(), SHOPS).code == "wrong_type"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1.5", "9007199254740993.5", "1e-400", "1e400", "9.3e18", "1e99999999999999999999", "0.1e-99999999999999999999"],
+)
+def test_other_numbers_are_not(text: str) -> None:
+    bad = refusal(b'{"request_id": "a", "driver_ids": [%s]}' % text.encode())
+    assert (bad.code, bad.field) in {("wrong_type", "driver_ids[0]"), ("out_of_range", "driver_ids[0]")}
 
 
 def test_text_keys_have_a_length_and_must_be_text() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
+from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
 from pydantic import ValidationError
@@ -13,6 +15,7 @@ from model_serving.online.refusal import Refusal
 from model_serving.online.wire import MAX_REQUEST_ID, InferenceBody, InferenceRequest, RequestShape
 
 MAX_SHOWN = 120
+MOST_DIGITS = 20  # no integer of a request has as many
 _CODES = {
     "missing": "missing_field",
     "extra_forbidden": "unknown_field",
@@ -69,7 +72,9 @@ def _request(valid: InferenceBody, shape: RequestShape) -> InferenceRequest:
 
 def _document(body: bytes) -> Any:
     try:
-        return json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_number)
+        return json.loads(
+            body.decode("utf-8"), object_pairs_hook=_unique, parse_float=_number, parse_constant=_no_number
+        )
     except RecursionError:
         raise Refusal("not_json", "the body is nested too deeply") from None
     except ValueError as error:  # JSONDecodeError, UnicodeDecodeError, a number of thousands of digits
@@ -83,6 +88,15 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise Refusal("duplicate_field", "a field is given twice", field=_short(name))
         members[name] = value
     return members
+
+
+def _number(text: str) -> int | float:
+    """As JSON Schema has it, which OpenAPI follows: `1.0` and `1e3` are integers."""
+    with suppress(InvalidOperation):
+        exact = Decimal(text)
+        if exact.adjusted() < MOST_DIGITS and exact == exact.to_integral_value():
+            return int(exact)
+    return float(text)
 
 
 def _no_number(name: str) -> NoReturn:

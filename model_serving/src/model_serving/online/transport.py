@@ -69,8 +69,8 @@ class InferenceEndpoint:
         await respond(send, reply.status, reply.body, reply.headers, last=self._readiness.draining)
 
     async def _chosen(self, scope: Scope, receive: Receive) -> Reply:
-        serving = self._readiness.needed()
         _refuse_other_methods(scope)
+        serving = self._readiness.needed()
         body = await _body(receive, _declared_length(scope), self._max_body_bytes)
         if self.under_way >= self._most_at_once:
             raise Refusal("overloaded", "too many requests are under way", retry_after=RETRY_AFTER)

@@ -86,7 +86,7 @@ class InferenceRequest:
 
 
 class InferenceBody(BaseModel):
-    """A request body; strict, so that `"1"`, `1.0` and `true` are no integers."""
+    """A request body; strict, so that `"1"`, `1.5` and `true` are no integers."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
     request_id: str = Field(
