@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 
 from model_serving.online.plane import RETRY_AFTER, Choice, InferencePlane
 from model_serving.online.refusal import CODES, Refusal
+from model_serving.online.seldom import Seldom
 from model_serving.online.wire import InferenceRequest
+from twinserve.errors import TwinserveError
 
 PATIENCE = 0.002  # seconds for which requests may wait for the batch before theirs
 logger = logging.getLogger(__name__)
@@ -37,6 +39,7 @@ class Batcher:
         self.plane, self._most_rows, self._deadline, self._note = plane, most_rows, deadline, note
         self._waiting: list[Waiting] = []
         self._begin: asyncio.Handle | None = None
+        self._faults = Seldom(logger)
         self._running: set[asyncio.Task[None]] = set()
 
     async def answer(self, request: InferenceRequest) -> Choice:
@@ -80,11 +83,12 @@ class Batcher:
         except TimeoutError:
             message = f"the request could not be answered within {self._deadline:g} s"
             outcomes = [Refusal("deadline_exceeded", message, retry_after=RETRY_AFTER) for _ in batch]
-        except Exception:
+        except Exception as error:
             if len(batch) > 1:  # a fault with one request is not the others' concern
                 await asyncio.gather(*(self._run([entry]) for entry in batch))
                 return
-            logger.exception("answering /inference failed")
+            known = isinstance(error, TwinserveError)
+            self._faults.say(logging.ERROR, "answering /inference failed: %s", error, trace=not known)
             outcomes = [Refusal("internal", CODES["internal"][1])]
         for (request, future), outcome in zip(batch, outcomes, strict=True):
             if future.done():  # its caller has gone

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_serving.online.refusal import Refusal
+from model_serving.online.seldom import Seldom
 from model_serving.online.wire import Id, InferenceRequest, Key, LeftOut, Model
 from model_serving.scoring import REASON_NAMES, SCORED, Scored, score_cells, score_complete
 from twinserve.errors import TransientError
@@ -19,7 +20,6 @@ from twinserve.features.feature_reader import FeatureReader, OnlineRows
 from twinserve.registry import ServedModel
 
 RETRY_AFTER = 1
-QUIET_SECONDS = 10.0
 logger = logging.getLogger(__name__)
 Clock = Callable[[], int]
 StageNote = Callable[[str, float], None]
@@ -54,7 +54,7 @@ class InferencePlane:
 
     def __init__(self, model: ServedModel, reader: FeatureReader, clock: Clock, note: StageNote) -> None:
         self._model, self._reader, self._clock, self._note = model, reader, clock, note
-        self._quiet_until = 0.0
+        self._outage = Seldom(logger)
         self.serves = Model(name=model.name, version=model.version)
         self._sign = 1.0 if model.contract.output.best == "highest" else -1.0
 
@@ -69,7 +69,7 @@ class InferencePlane:
         try:
             rows = await self._reader.read(_joined(requests), self._clock())
         except TransientError as error:
-            self._note_outage(error)
+            self._outage.say(logging.WARNING, "the feature store does not answer: %s", error)
             message = "the feature store does not answer"
             return [Refusal("feature_store_unavailable", message, retry_after=RETRY_AFTER) for _ in requests]
         finally:
@@ -105,13 +105,6 @@ class InferencePlane:
             left_out = [] if complete else _left_out(request.ids, scored.reasons[part])
             answers.append(_choice(request, scored.scores[part], merits[part], left_out, seconds))
         return answers
-
-    def _note_outage(self, error: Exception) -> None:
-        """One line in a while: every request of an outage fails for the same reason."""
-        now = time.monotonic()
-        if now >= self._quiet_until:
-            self._quiet_until = now + QUIET_SECONDS
-            logger.warning("the feature store does not answer: %s", str(error) or type(error).__name__)
 
 
 def _joined(requests: Sequence[InferenceRequest]) -> Mapping[str, Sequence[Key]]:
