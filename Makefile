@@ -22,6 +22,7 @@ QUICK ?=
 LARGE ?=
 PUBLISH ?=
 WORKERS ?= 2
+MINUTES ?= 10
 HERE := $(CURDIR)
 # an own uv of a known version, unless another one is named: make UV=uv …
 UV ?= $(HERE)/.uv/bin/uv
@@ -80,6 +81,10 @@ distclean: clean ## Remove the environments and caches too
 test: setup ## All tests that need no Docker; TESTS="core/tests -k join" for some
 	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(TESTS)
 	@$(if $(TESTS),,$(AIRFLOW_BIN)/pytest -c deployment/airflow/pyproject.toml --rootdir $(HERE) --confcutdir tests/dags tests/dags)
+
+.PHONY: soak
+soak: setup ## The online service under load, faults and new features for ten minutes, or MINUTES=…; nothing may be wrong or grow
+	@$(BIN)/pytest --soak-minutes $(MINUTES) --log-cli-level WARNING model_serving/tests/test_soak.py
 
 .PHONY: test-browser
 test-browser: setup ## The tests that look at the service's page; needs chromium on the PATH

@@ -6,6 +6,8 @@ Pytest would otherwise take `data_pipeline/`, say, for the package, and its modu
 import os
 import signal
 
+import pytest
+
 # as the commands do (twinserve.containment); read when the first library that uses them is loaded
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -17,5 +19,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 import data_pipeline
 import model_serving
 import training_pipeline
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of single tests; pytest asks only this file for them."""
+    parser.addoption("--soak-minutes", type=float, default=1.0, help="how long model_serving/tests/test_soak.py loads")
+
 
 __all__ = ["data_pipeline", "model_serving", "training_pipeline"]

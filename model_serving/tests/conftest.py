@@ -51,6 +51,12 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 @pytest.fixture
+def soak_minutes(request: pytest.FixtureRequest) -> float:
+    """What `--soak-minutes` says."""
+    return float(request.config.getoption("--soak-minutes"))
+
+
+@pytest.fixture
 def start(tmp_path: Path) -> Iterator[StartServer]:
     """Starts servers, and stops those that the test has not."""
     servers: list[Server] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from right_answers import RightAnswers
 from serving_worlds import NOW, write_view
 from stage import Stage
+from waiting import until
 
 from twinserve.features.materialize import materialize
 
@@ -59,25 +61,30 @@ def right(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> RightAnswer
 
 
 @contextmanager
-def replaced_meanwhile(stage: Stage) -> Iterator[None]:
-    """Later versions are materialized for the length of the block: the last one first seen, then rows of keys anew."""
-    over = threading.Event()
+def replaced_meanwhile(stage: Stage) -> Iterator[list[int]]:
+    """Later versions are materialized for the length of the block: the last one first seen, then rows of keys anew.
+
+    Yields:
+        The versions that have arrived.
+    """
+    over, arrived = threading.Event(), list[int]()
 
     def publish() -> None:
-        number = VERSIONS
+        number = VERSIONS - 1
         while not over.is_set():
             materialize(stage.world.settings, stage.redis.url)
+            arrived.append(number)
+            number += 1
             later = rows(number % VERSIONS).assign(event_timestamp=moment(number), created=moment(number))
             write_view(stage.world.settings, "driver_stats", later, f"twins-{number}")
-            number += 1
 
-    thread = threading.Thread(target=publish, name="publishing")
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+    with ThreadPoolExecutor(1) as beside:
+        publishing = beside.submit(publish)
+        try:
+            yield arrived
+        finally:
+            over.set()
+            publishing.result()
 
 
 def test_online_answers_are_those_of_batch(stage: Stage, right: RightAnswers) -> None:
@@ -89,5 +96,10 @@ def test_online_answers_are_those_of_batch(stage: Stage, right: RightAnswers) ->
         assert right.objection(asked, answer) == ""
         assert answer["error"] is None or answer["error"]["code"] == "no_candidate"
 
-    with replaced_meanwhile(stage):
-        agree()
+    with replaced_meanwhile(stage) as arrived:
+
+        def agreed_on_all() -> bool:
+            agree()
+            return len(arrived) >= VERSIONS
+
+        until("every version has come", agreed_on_all)

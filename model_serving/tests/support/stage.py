@@ -32,6 +32,7 @@ from serving_worlds import (
 )
 from waiting import until
 
+from twinserve.errors import TransientError
 from twinserve.features.materialize import materialize
 
 ASKED_FOR = [*FRESH, STALE, NULL, UNKNOWN]
@@ -69,6 +70,7 @@ class Stage:
         self.world, self.redis, self.link, self._log = world, own, link, log
         self.right = RightAnswers({STALE: {"stale"}, NULL: {"null"}, UNKNOWN: {"unknown"}})
         self.model = world.registry.load_champion()
+        self._may_be_there: list[int] = []  # versions of rows
         self.admit(ride_rows())
         self.server = self.start(log)
         self.everybody_ready(WORKERS)
@@ -99,6 +101,23 @@ class Stage:
         self.admit(rows)
         write_view(self.world.settings, "driver_stats", rows, f"version-{version}")
         materialize(self.world.settings, self.redis.url)
+
+    def try_to_publish(self, version: int) -> bool:
+        """As `publish`, while Redis may be away: then it is left open what is there.
+
+        Once it has succeeded, answers are right from these rows, from those of the last success, which a request may
+        have read shortly before, and from what was tried in between; older ones are wrong from then on.
+        """
+        self._may_be_there.append(version)
+        try:
+            self.publish(version)
+        except TransientError:
+            return False
+        scores = [scored_rows(self.model, self.newer_rows(each)) for each in self._may_be_there]
+        for key in FRESH:
+            self.right.known[key] = {of_version[key] for of_version in scores}
+        self._may_be_there = [version]
+        return True
 
     @contextmanager
     def load(self, server: Server | None = None, rate: float = RATE, connections: int = CONNECTIONS) -> Iterator[Load]:
