@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -99,13 +100,13 @@ def checked_load(
                 load.samples.append(sample := await _ask(client, asked, right, due, port))
                 port, due = sample.port, due + pace
 
-    thread = threading.Thread(target=lambda: asyncio.run(call()), name="load")
-    thread.start()
-    try:
-        yield load
-    finally:
-        over.set()
-        thread.join()
+    with ThreadPoolExecutor(1, "load") as beside:
+        calling = beside.submit(asyncio.run, call())
+        try:
+            yield load
+        finally:
+            over.set()
+            calling.result()  # a caller that has failed would leave a load that asks for nothing
 
 
 async def _ask(
@@ -113,7 +114,10 @@ async def _ask(
 ) -> Sample:
     name = f"r{due:.6f}"
     try:
-        response = await client.post("/inference", json={"request_id": name, "driver_ids": asked})
+        async with client.stream("POST", "/inference", json={"request_id": name, "driver_ids": asked}) as response:
+            # now: the answer may be the connection's last
+            port = response.extensions["network_stream"].get_extra_info("client_addr")[1]
+            await response.aread()
     except httpx.HTTPError as error:
         return Sample(due, time.monotonic(), type(error).__name__, port=port)
     answer = response.json()
@@ -121,5 +125,4 @@ async def _ask(
     if answer["request_id"] not in (name, None):
         objection = "the answer to another request"
     outcome = f"{response.status_code} {answer['error']['code']}" if answer["error"] else str(response.status_code)
-    mine = response.extensions["network_stream"].get_extra_info("client_addr")[1]
-    return Sample(due, time.monotonic(), outcome, objection, mine, response.headers)
+    return Sample(due, time.monotonic(), outcome, objection, port, response.headers)

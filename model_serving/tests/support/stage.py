@@ -137,6 +137,11 @@ class Stage:
         """How many workers have become ready since the start."""
         return self._log.read_text().count("ready: ranker")
 
+    @property
+    def read_seconds(self) -> float:
+        """How long the service waits for Redis."""
+        return self.world.settings.online_redis_timeout_ms / 1000
+
     def footprint(self) -> Footprint:
         """As it is now."""
         with redis.Redis(port=self.redis.port) as client:
