@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from twinserve.settings import Settings
 from twinserve_platform.platform import PROFILES
 from twinserve_platform.secrets_file import SECRETS
 
@@ -129,6 +130,12 @@ def test_every_variable_is_in_the_example_of_env() -> None:
     variables = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)[:}]", TEXT))
     missing = {name for name in variables if not re.search(rf"^#?{name}=", example, flags=re.MULTILINE)}
     assert missing - {"TAG", "DOCKER_GID"} == set()
+
+
+def test_every_setting_of_the_online_service_reaches_it() -> None:
+    settings = {f"TWINSERVE_{name}".upper() for name in Settings.model_fields if name.startswith("online_")}
+    of_compose = {"TWINSERVE_ONLINE_PORT"}  # published by the gateway
+    assert settings - of_compose <= set(SERVICES["online"]["environment"])
 
 
 def test_profiles_are_those_that_make_up_knows() -> None:

@@ -210,9 +210,9 @@ def test_several_join_keys_make_a_list_of_objects() -> None:
 @pytest.mark.parametrize(
     ("candidate", "code", "field"),
     [
-        ('{"driver_id": 1}', "missing_field", "candidates[0]city"),
-        ('{"driver_id": 1, "city": "a", "more": 1}', "unknown_field", "candidates[0]more"),
-        ('{"driver_id": "1", "city": "a"}', "wrong_type", "candidates[0]driver_id"),
+        ('{"driver_id": 1}', "missing_field", "candidates[0].city"),
+        ('{"driver_id": 1, "city": "a", "more": 1}', "unknown_field", "candidates[0].more"),
+        ('{"driver_id": "1", "city": "a"}', "wrong_type", "candidates[0].driver_id"),
         ('{"driver_id": 1, "city": "a", "city": "b"}', "duplicate_field", "city"),
         ("1", "wrong_type", "candidates[0]"),
     ],

@@ -88,6 +88,9 @@ def service_lines(home: Platform) -> list[str]:
         service = subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True)
     try:
         until("it says why", lambda: "not ready: " in log.read_text(), also=log.read_text)
+        address = f"http://127.0.0.1:{environment['TWINSERVE_ONLINE_PORT']}/inference"
+        assert httpx.post(address, json={}, headers={"X-Request-Id": "r-7"}, trust_env=False).status_code == 503
+        until("it notes the answer", lambda: '"answered"' in log.read_text(), also=log.read_text)
     finally:
         stop(service)
     said = log.read_text().splitlines()
@@ -186,6 +189,13 @@ def test_a_log_line_of_ours_gives_its_fields(documents: httpx.Client, lines: dic
     assert (document["level"], document["logger"], document["message"]) == ("WARNING", line["logger"], line["message"])
     (fault,) = found(documents, "exception:ZeroDivisionError")
     assert (fault["level"], fault["message"], fault["extra"]) == ("ERROR", "broken", {"rows": 3})
+
+
+def test_an_answer_of_the_service_gives_its_particulars(documents: httpx.Client) -> None:
+    (document,) = found(documents, query_of(saved_searches()["twinserve-answers"]))
+    answer = document["answer"]
+    assert (answer["status"], answer["outcome"], answer["request"]) == (503, "model_not_ready", "r-7")
+    assert found(documents, "answer.outcome:model_not_ready AND answer.milliseconds:[0 TO 10000]") == [document]
 
 
 def test_a_line_of_others_stays_what_it_is(documents: httpx.Client, lines: dict[str, list[str]]) -> None:

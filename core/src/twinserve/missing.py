@@ -1,7 +1,7 @@
 """Missing is a value: why a feature is not there, and whether its row may still be scored.
 
-Batch and online ask this one module, with the same arguments: values, the event time of each view's match, and
-the moment at which the answer is wanted.
+Given are values, the event time of each view's match, and the moment at which the answer is wanted. Batch asks this
+module itself; the reader of Redis takes its statuses from bytes, and a property test holds them to those from here.
 """
 
 from __future__ import annotations

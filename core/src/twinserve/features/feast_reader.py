@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from twinserve.features.value_decoding import number
 from twinserve.missing import NO_EVENT, Matrix, Status, cell_status
 
 if TYPE_CHECKING:
-    from feast import FeatureStore
+    from feast import FeatureService, FeatureStore
 
 THREADS = 8
 QUEUED = 64  # reads under way, or waiting for a thread; more are refused
@@ -32,7 +33,7 @@ class FeastReader:
     """A `FeatureReader` over any online store of Feast.
 
     Args:
-        open_store: opens the feature store; called in a thread by the first read.
+        open_store: opens the feature store; called by `open`, or in a thread by the first read.
         seconds: how long a read may take. A thread can't be stopped: it goes on, and counts until it is done.
     """
 
@@ -41,8 +42,17 @@ class FeastReader:
         self._plans = read_plan(contract)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="feast-online")
         self._under_way = 0
-        self._store: FeatureStore | None = None
-        self._service: Any = None
+        self._opening = Lock()
+        self._opened: tuple[FeatureStore, FeatureService] | None = None
+
+    def open(self) -> None:
+        """Open the feature store, which takes seconds, before the first read does.
+
+        Raises:
+            TwinserveError: it can't be opened, or lacks the feature service.
+        """
+        with feast_errors():
+            self._at_hand()
 
     async def read(self, keys: Keys, asked: int) -> OnlineRows:
         """As `FeatureReader.read`."""
@@ -92,11 +102,16 @@ class FeastReader:
         return self._decoded(answer, rows, asked)
 
     def _asked(self, keys: Keys) -> Any:
-        if self._store is None or self._service is None:
-            self._store = self._open_store()
-            self._service = self._store.get_feature_service(self._contract.feature_service)
+        store, service = self._at_hand()
         entity_rows: dict[str, Sequence[Any]] = {name: list(values) for name, values in keys.items()}
-        return self._store.get_online_features(self._service, entity_rows, full_feature_names=True).proto
+        return store.get_online_features(service, entity_rows, full_feature_names=True).proto
+
+    def _at_hand(self) -> tuple[FeatureStore, FeatureService]:
+        with self._opening:
+            if self._opened is None:
+                store = self._open_store()
+                self._opened = store, store.get_feature_service(self._contract.feature_service)
+            return self._opened
 
     def _decoded(self, answer: Any, rows: int, asked: int) -> OnlineRows:
         columns = dict(zip(answer.metadata.feature_names.val, answer.results, strict=True))

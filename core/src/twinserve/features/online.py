@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from twinserve.contract import Contract
+from twinserve.errors import TransientError
 from twinserve.features.feature_reader import FeatureReader, OnlineRows
 from twinserve.features.online_store import way_to_read
 from twinserve.features.read_plan import Keys
@@ -26,7 +29,9 @@ def open_reader(
     cluster: bool | None = None,
     connections: int = CONNECTIONS,
 ) -> FeatureReader:
-    """A reader of the online store that `feature_store.yaml` names; it connects when it is first asked.
+    """A reader of the online store that `feature_store.yaml` names.
+
+    It connects when it is first asked; but where Feast's own store does the reading, that is opened here, in seconds.
 
     Args:
         redis_url: the Redis to use, where that store is Redis; of a cluster, any node.
@@ -37,6 +42,7 @@ def open_reader(
     Raises:
         BadInput: no such Redis URL, no valid `feature_store.yaml`.
         PermanentError: the contract can't be read.
+        TwinserveError: Feast's store can't be opened for a reason that does not pass.
     """
     way = way_to_read(store_config(settings, redis_url))
     if way == "feast" and cluster is None:
@@ -50,4 +56,7 @@ def _feast_reader(contract: Contract, settings: Settings, redis_url: str, second
     from twinserve.features.feast_reader import FeastReader
     from twinserve.features.store import open_store
 
-    return FeastReader(contract, lambda: open_store(settings, redis_url), seconds)
+    reader = FeastReader(contract, lambda: open_store(settings, redis_url), seconds)
+    with suppress(TransientError):  # reads try again
+        reader.open()
+    return reader

@@ -110,9 +110,9 @@ def _refusal(problem: ErrorDetails, request_id: str | None) -> Refusal:
 
 
 def _place(location: tuple[int | str, ...]) -> str | None:
-    """`('ids', 3)` as `ids[3]`; None for the whole body."""
-    parts = [f"[{part}]" if isinstance(part, int) else part for part in location]
-    return _short("".join(parts)) if parts else None
+    """`('ids', 3, 'day')` as `ids[3].day`; None for the whole body."""
+    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in location]
+    return _short("".join(parts).removeprefix(".")) if parts else None
 
 
 def _request_id(document: Any) -> str | None:
