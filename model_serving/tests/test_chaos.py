@@ -10,7 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from statistics import median
 
@@ -18,6 +18,7 @@ import psutil
 import pytest
 import redis
 from checked_load import CONNECTIONS, WELL, Load, Sample
+from serving_worlds import World, mlflow_gone
 from stage import WORKERS, Footprint, Stage
 from waiting import until
 
@@ -114,10 +115,13 @@ def test_redis_is_flushed_and_filled_again(stage: Stage, before: Footprint) -> N
     stage.await_footprint(before)
 
 
-def test_a_worker_is_killed(stage: Stage, before: Footprint) -> None:
+@pytest.mark.parametrize("meanwhile", [nullcontext, mlflow_gone], ids=["all else is well", "MLflow is away"])
+def test_a_worker_is_killed(
+    stage: Stage, before: Footprint, meanwhile: Callable[[World], AbstractContextManager[None]]
+) -> None:
     """Its own connections break; no request of another one fails, and another worker takes its place."""
     ready = stage.times_ready
-    with stage.load() as load:
+    with meanwhile(stage.world), stage.load() as load:
         load.await_answers(2 * CONNECTIONS)
         victim = stage.server.workers()[0]
         theirs = {end.raddr.port for end in victim.net_connections("tcp") if end.raddr}

@@ -7,13 +7,11 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
-from serving_worlds import FRESH, Server, StartServer, World, classifier_output, fitted_classifier
+from serving_worlds import FRESH, Server, StartServer, World, classifier_output, fitted_classifier, mlflow_gone
 from waiting import until
 
 from model_serving.online.child import Child
@@ -26,20 +24,6 @@ from twinserve.settings import child_environment
 pytestmark = pytest.mark.integration
 ASKED = {"request_id": "r", "driver_ids": FRESH}
 HEAVY = ("feast", "mlflow")  # seconds to import each, and hundreds of megabytes
-
-
-@contextmanager
-def mlflow_gone(world: World) -> Iterator[None]:
-    """Its database is not where it was."""
-    database = world.settings.home / "mlflow" / "mlflow.db"
-    hidden = database.with_name("hidden.db")
-    database.rename(hidden)
-    database.mkdir()  # MLflow would make a new one
-    try:
-        yield
-    finally:
-        database.rmdir()
-        hidden.rename(database)
 
 
 def preparing(server: Server) -> list[psutil.Process]:

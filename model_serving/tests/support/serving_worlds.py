@@ -276,6 +276,20 @@ class Server:
 StartServer = Callable[..., Server]
 
 
+@contextmanager
+def mlflow_gone(world: World) -> Iterator[None]:
+    """Its database is not where it was."""
+    database = world.settings.home / "mlflow" / "mlflow.db"
+    hidden = database.with_name("hidden.db")
+    database.rename(hidden)
+    database.mkdir()  # MLflow would make a new one
+    try:
+        yield
+    finally:
+        database.rmdir()
+        hidden.rename(database)
+
+
 def program() -> str:
     return str(Path(sys.executable).parent / "model-serving")
 
