@@ -70,7 +70,7 @@ class Stage:
         self.world, self.redis, self.link, self._log = world, own, link, log
         self.right = RightAnswers({STALE: {"stale"}, NULL: {"null"}, UNKNOWN: {"unknown"}})
         self.model = world.registry.load_champion()
-        self._may_be_there: list[int] = []  # versions of rows
+        self._admitted: list[dict[int, float]] = []
         self.admit(ride_rows())
         self.server = self.start(log)
         self.everybody_ready(WORKERS)
@@ -84,8 +84,10 @@ class Stage:
 
     def admit(self, rows: pd.DataFrame, *, only: bool = False) -> None:
         """From now on, scores from these rows are right too, or they only."""
-        for key, score in scored_rows(self.model, rows[rows["driver_id"].isin(FRESH)]).items():
-            self.right.known[key] = {score} if only else self.right.known.get(key, set()) | {score}
+        scores = scored_rows(self.model, rows[rows["driver_id"].isin(FRESH)])
+        self._admitted = [scores] if only else [*self._admitted, scores]
+        for key in FRESH:
+            self.right.known[key] = {admitted[key] for admitted in self._admitted}
 
     def newer_rows(self, version: int) -> pd.DataFrame:
         """Other values for the keys that have fresh ones, a little later than all earlier versions."""
@@ -105,18 +107,14 @@ class Stage:
     def try_to_publish(self, version: int) -> bool:
         """As `publish`, while Redis may be away: then it is left open what is there.
 
-        Once it has succeeded, answers are right from these rows, from those of the last success, which a request may
-        have read shortly before, and from what was tried in between; older ones are wrong from then on.
+        Once it has succeeded, answers from older rows are still right, for requests that had read them; from the next
+        try on they are wrong.
         """
-        self._may_be_there.append(version)
         try:
             self.publish(version)
         except TransientError:
             return False
-        scores = [scored_rows(self.model, self.newer_rows(each)) for each in self._may_be_there]
-        for key in FRESH:
-            self.right.known[key] = {of_version[key] for of_version in scores}
-        self._may_be_there = [version]
+        self._admitted = self._admitted[-1:]
         return True
 
     @contextmanager
