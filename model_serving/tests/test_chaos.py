@@ -217,14 +217,16 @@ SLOW = {
 
 def test_two_hundred_slow_clients(stage: Stage, before: Footprint) -> None:
     """They hold a descriptor each, and nobody up; who leaves a body unfinished is told so, and let go."""
-    with ExitStack() as held, stage.load() as load:
-        clients = [held.enter_context(slow_client(stage.server.port, list(SLOW)[n % len(SLOW)])) for n in range(200)]
-        load.await_answers(4 * CONNECTIONS)
-        for client in clients[list(SLOW).index("a body that never ends") :: len(SLOW)]:
+    with ExitStack() as held:
+        with stage.load() as load:
+            kinds = [list(SLOW)[number % len(SLOW)] for number in range(200)]
+            clients = [held.enter_context(slow_client(stage.server.port, kind)) for kind in kinds]
+            load.await_answers(4 * CONNECTIONS)
+        assert set(load.outcomes()) <= {*WELL}
+        for client in clients[kinds.index("a body that never ends") :: len(SLOW)]:
             told = b"".join(iter(lambda: client.recv(65536), b""))  # noqa: B023 - used at once
             assert told.startswith(b"HTTP/1.1 408 ")
             assert b'"body_timeout"' in told
-    assert set(load.outcomes()) <= {*WELL}
     stage.await_footprint(before)
 
 
