@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -16,6 +15,7 @@ from batch_run import Batch
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from meanwhile import meanwhile
 from right_answers import RightAnswers
 from serving_worlds import NOW, write_view
 from stage import Stage
@@ -67,9 +67,9 @@ def replaced_meanwhile(stage: Stage) -> Iterator[list[int]]:
     Yields:
         The versions that have arrived.
     """
-    over, arrived = threading.Event(), list[int]()
+    arrived = list[int]()
 
-    def publish() -> None:
+    def publish(over: threading.Event) -> None:
         number = VERSIONS - 1
         while not over.is_set():
             materialize(stage.world.settings, stage.redis.url)
@@ -78,13 +78,8 @@ def replaced_meanwhile(stage: Stage) -> Iterator[list[int]]:
             later = rows(number % VERSIONS).assign(event_timestamp=moment(number), created=moment(number))
             write_view(stage.world.settings, "driver_stats", later, f"twins-{number}")
 
-    with ThreadPoolExecutor(1) as beside:
-        publishing = beside.submit(publish)
-        try:
-            yield arrived
-        finally:
-            over.set()
-            publishing.result()
+    with meanwhile(publish):
+        yield arrived
 
 
 def test_online_answers_are_those_of_batch(stage: Stage, right: RightAnswers) -> None:

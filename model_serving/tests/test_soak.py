@@ -13,13 +13,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
 import psutil
 import pytest
 from checked_load import CONNECTIONS, WELL, Load
+from meanwhile import meanwhile
 from stage import Stage
 
 logger = logging.getLogger(__name__)
@@ -114,22 +114,17 @@ FAULTS: list[Callable[[Stage, float], None]] = [stopped, hanging, cut_off, broke
 @contextmanager
 def published_again_and_again(stage: Stage) -> Iterator[list[int]]:
     """Newer features go through the real materialize for the length of the block; the versions that arrived."""
-    over, arrived = threading.Event(), list[int]()
+    arrived = list[int]()
 
-    def publish() -> None:
+    def publish(over: threading.Event) -> None:
         version = 1000  # of no other test
         while not over.wait(2.0):
             if stage.try_to_publish(version):
                 arrived.append(version)
             version += 1
 
-    with ThreadPoolExecutor(1) as beside:
-        publishing = beside.submit(publish)
-        try:
-            yield arrived
-        finally:
-            over.set()
-            publishing.result()
+    with meanwhile(publish):
+        yield arrived
 
 
 class Watch:
