@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import redis
 
+from benchmarks.online.apart import apart
 from benchmarks.online.contestants import Contestant
 from benchmarks.online.load import Load
 from benchmarks.online.open_loop import open_loop
@@ -87,10 +88,13 @@ class Session:
         return self._measured(lambda: closed_loop(self.server.port, asked, seconds, CONNECTIONS))
 
     def open(self, candidates: int, rate: float, seconds: float) -> Load:
-        """The open loop, after a warm-up of the same kind."""
+        """The open loop, after a warm-up of the same kind; the service on a core of its own."""
         asked, _ = self.requests(candidates)
-        open_loop(self.server.port, asked, rate, min(WARM_SECONDS, seconds))
-        return self._measured(lambda: open_loop(self.server.port, asked, rate, seconds))
+        with redis.Redis.from_url(self.world.redis_url) as client:
+            store = client.info("server")["process_id"]
+        with apart(self.server.pid, store):
+            open_loop(self.server.port, asked, rate, min(WARM_SECONDS, seconds))
+            return self._measured(lambda: open_loop(self.server.port, asked, rate, seconds))
 
     def _measured(self, load: Callable[[], Load]) -> Load:
         self.server.await_idle()
