@@ -387,6 +387,51 @@ async def test_a_slow_batch_does_not_stand_in_the_way(rides: World) -> None:
     assert (await slow[0]).prediction == 1
 
 
+async def test_with_batch_rows_0_nobody_waits_for_another(rides: World) -> None:
+    shelf, sizes = Gated(1), list[int]()
+    batcher = Batcher(plane_of(rides.contract(classifier_output()), "highest", shelf), 0, 5.0, sizes.append)
+    first = asking(batcher, 1)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    loop = asyncio.get_running_loop()
+    timers: list[object] = []
+    loop.call_later = lambda *arguments: timers.append(arguments)  # type: ignore[assignment, method-assign]
+    try:
+        assert [choice.prediction for choice in await asyncio.gather(*asking(batcher, 2, 3))] == [2, 3]
+    finally:
+        del loop.call_later
+    shelf.gates[1].set()
+    assert (await first[0]).prediction == 1
+    assert (sizes, timers) == ([1, 1, 1], [])
+
+
+async def test_a_batch_done_again_has_the_rest_of_its_time(rides: World) -> None:
+    class Faulty(Gated):
+        async def read(self, keys: Any, asked: int) -> OnlineRows:
+            await asyncio.sleep(0.06)
+            if len(keys["k"]) > 1:
+                raise ZeroDivisionError
+            return await super().read(keys, asked)
+
+    batcher = Batcher(plane_of(rides.contract(classifier_output()), "highest", Faulty()), 100, 0.1, lambda _: None)
+    answers = await asyncio.gather(*asking(batcher, 1, 2), return_exceptions=True)
+    assert [answer.code for answer in answers if isinstance(answer, Refusal)] == ["deadline_exceeded"] * 2
+
+
+async def test_nobody_waits_for_an_answer_that_will_not_come(rides: World) -> None:
+    class OneTooFew(InferencePlane):
+        async def answer(self, requests: Any) -> list[Choice | Refusal]:
+            return (await super().answer(requests))[1:]
+
+    whole = plane_of(rides.contract(classifier_output()), "highest", Gated())
+    plane = OneTooFew(whole._model, whole._reader, whole._clock, whole._note)
+    sizes: list[int] = []
+    batcher = Batcher(plane, 100, 5.0, sizes.append)
+    answers = await asyncio.gather(*asking(batcher, 1, 2), return_exceptions=True)
+    assert [answer.code for answer in answers if isinstance(answer, Refusal)] == ["internal"] * 2
+    assert sizes == [2]
+
+
 async def test_who_waits_for_a_batch_under_way_is_answered_before_the_end(rides: World) -> None:
     shelf = Gated(1)
     batcher = Batcher(plane_of(rides.contract(classifier_output()), "highest", shelf), 100, 5.0, lambda _: None)

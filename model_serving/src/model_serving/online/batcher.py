@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from model_serving.online.plane import RETRY_AFTER, Choice, InferencePlane
 from model_serving.online.refusal import CODES, Refusal
@@ -14,7 +15,15 @@ from twinserve.errors import TwinserveError
 
 PATIENCE = 0.002  # seconds for which requests may wait for the batch before theirs
 logger = logging.getLogger(__name__)
-Waiting = tuple[InferenceRequest, "asyncio.Future[Choice]"]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A request, where its answer is awaited, and the moment of the loop's clock at which that ends."""
+
+    request: InferenceRequest
+    future: asyncio.Future[Choice]
+    due: float
 
 
 class Batcher:
@@ -24,8 +33,8 @@ class Batcher:
     `PATIENCE`: so batches grow with the load, and a slow one does not stand in the way.
 
     Args:
-        most_rows: candidates of one batch, a single larger request apart; 0: each request for itself.
-        deadline: seconds after which a batch is given up.
+        most_rows: candidates of one batch, a single larger request apart; 0: each request for itself, at once.
+        deadline: seconds after which a request is given up.
         note: told how many requests a batch has.
     """
 
@@ -49,11 +58,12 @@ class Batcher:
             Refusal: no candidate could be scored, the feature store does not answer, or a fault of ours.
         """
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Choice] = loop.create_future()
+        entry = Waiting(request, loop.create_future(), loop.time() + self._deadline)
         if self._begin is None:
-            self._begin = loop.call_later(PATIENCE, self._start) if self._running else loop.call_soon(self._start)
-        self._waiting.append((request, future))
-        return await future
+            wait = self._running and self._most_rows
+            self._begin = loop.call_later(PATIENCE, self._start) if wait else loop.call_soon(self._start)
+        self._waiting.append(entry)
+        return await entry.future
 
     async def close(self) -> None:
         """Wait for what is under way, then let go of the online store."""
@@ -64,7 +74,7 @@ class Batcher:
     def _start(self) -> None:
         self._begin = None
         waiting, self._waiting = self._waiting, []
-        for batch in _split([entry for entry in waiting if not entry[1].done()], self._most_rows):
+        for batch in _split([entry for entry in waiting if not entry.future.done()], self._most_rows):
             task = asyncio.get_running_loop().create_task(self._run(batch))
             self._running.add(task)
             task.add_done_callback(self._ended)
@@ -76,35 +86,63 @@ class Batcher:
             self._start()
 
     async def _run(self, batch: Sequence[Waiting]) -> None:
-        self._note(len(batch))
+        """Answer a batch; if that fails for a reason of ours, each request of it once more for itself."""
         try:
-            async with asyncio.timeout(self._deadline):
-                outcomes: Sequence[Choice | Refusal] = await self.plane.answer([request for request, _ in batch])
+            self._note(len(batch))
+            await self._answered(batch)
+        except Exception as error:
+            if len(batch) > 1:
+                await asyncio.gather(*(self._alone(entry) for entry in batch))
+            else:
+                self._fault(error)
+        finally:
+            _give_up(batch)
+
+    async def _alone(self, entry: Waiting) -> None:
+        try:
+            await self._answered([entry])
+        except Exception as error:
+            self._fault(error)
+
+    def _fault(self, error: Exception) -> None:
+        known = isinstance(error, TwinserveError)
+        self._faults.say(logging.ERROR, "answering /inference failed: %s", error, trace=not known)
+
+    async def _answered(self, batch: Sequence[Waiting]) -> None:
+        """Give each request of a batch its choice, or its refusal."""
+        outcomes: Sequence[Choice | Refusal]
+        try:
+            async with asyncio.timeout_at(batch[0].due):
+                outcomes = await self.plane.answer([entry.request for entry in batch])
         except TimeoutError:
             message = f"the request could not be answered within {self._deadline:g} s"
             outcomes = [Refusal("deadline_exceeded", message, retry_after=RETRY_AFTER) for _ in batch]
-        except Exception as error:
-            if len(batch) > 1:  # a fault with one request is not the others' concern
-                await asyncio.gather(*(self._run([entry]) for entry in batch))
-                return
-            known = isinstance(error, TwinserveError)
-            self._faults.say(logging.ERROR, "answering /inference failed: %s", error, trace=not known)
-            outcomes = [Refusal("internal", CODES["internal"][1])]
-        for (request, future), outcome in zip(batch, outcomes, strict=True):
-            if future.done():  # its caller has gone
+        if len(outcomes) != len(batch):  # nobody may have what is another's
+            raise RuntimeError(f"{len(outcomes)} answers to {len(batch)} requests")
+        for entry, outcome in zip(batch, outcomes, strict=True):
+            if entry.future.done():  # its caller has gone
                 continue
             if isinstance(outcome, Refusal):
-                outcome.request_id = request.request_id
-                future.set_exception(outcome)
+                outcome.request_id = entry.request.request_id
+                entry.future.set_exception(outcome)
             else:
-                future.set_result(outcome)
+                entry.future.set_result(outcome)
+
+
+def _give_up(batch: Sequence[Waiting]) -> None:
+    """Nobody waits for what will not come."""
+    for entry in batch:
+        if not entry.future.done():
+            refusal = Refusal("internal", CODES["internal"][1])
+            refusal.request_id = entry.request.request_id
+            entry.future.set_exception(refusal)
 
 
 def _split(waiting: Sequence[Waiting], most_rows: int) -> list[list[Waiting]]:
     batches: list[list[Waiting]] = []
     rows = 0
     for entry in waiting:
-        size = len(entry[0].ids)
+        size = len(entry.request.ids)
         if not batches or rows + size > most_rows:
             batches.append([])
             rows = 0
