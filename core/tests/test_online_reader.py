@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from wire_proxy import WireProxy
 from twinserve.contract import Contract, MissingPolicy, Output, Tolerance, build_contract
 from twinserve.errors import BadInput, TransientError
 from twinserve.features.online import FeatureReader, OnlineRows, open_reader
-from twinserve.features.redis_address import redis_address
+from twinserve.features.redis_address import command, redis_address
 from twinserve.features.redis_layout import event_time_field, feature_field, redis_key
 from twinserve.features.redis_link import RedisLink
 from twinserve.features.redis_reader import RedisReader
@@ -423,6 +424,76 @@ async def test_thousands_of_failing_reads_leave_no_connection(proxy: WireProxy, 
     assert proxy.live == 0
     with pytest.raises(TransientError):
         await values_of(reader, [1])
+
+
+async def burst(link: RedisLink, deadline: float = 5.0) -> None:
+    """More at the same moment than one connection is idle for."""
+    until = asyncio.get_running_loop().time() + deadline
+    await asyncio.gather(*(link.ask(command(b"PING"), 1, until) for _ in range(50)))
+
+
+async def both_open(link: RedisLink) -> None:
+    """Wait for the second connection, which opens while the first is busy."""
+    async with asyncio.timeout(10):
+        while len(link._wires) < 2:
+            await burst(link)
+    assert [wire.open for wire in link._wires] == [True, True]
+
+
+async def none_left(link: RedisLink) -> None:
+    for _ in range(1000):
+        if not link._wires:
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail(f"{len(link._wires)} connections, of them {sum(wire.open for wire in link._wires)} open")
+
+
+async def test_connections_cut_while_idle_come_back_both(server: RedisServer) -> None:
+    link = RedisLink(redis_address(server.url), connections=2, seconds=1)
+    for _ in range(5):
+        await both_open(link)
+        with server.client() as client:
+            ours = [each["id"] for each in client.client_list() if each["name"] == "twinserve-online"]
+            assert len(ours) == 2
+            for one in ours:
+                client.client_kill_filter(_id=one)
+        await none_left(link)
+    await burst(link)
+    await link.close()
+
+
+async def test_a_connection_whose_asker_has_gone_is_given_up_and_replaced(proxy: WireProxy) -> None:
+    link = RedisLink(redis_address(f"redis://127.0.0.1:{proxy.port}/0"), connections=2, seconds=1)
+    await both_open(link)
+    proxy.silent = True
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await burst(link, 0.2)
+    await none_left(link)
+    proxy.silent = False
+    await both_open(link)
+    await link.close()
+
+
+async def test_a_server_that_only_greets_is_left_alone_though_its_askers_have_gone() -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1 << 16)
+        writer.write(b"+OK\r\n")
+        while await reader.read(1 << 16):
+            pass
+        writer.close()
+
+    loop = asyncio.get_running_loop()
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        link = RedisLink(redis_address(f"redis://127.0.0.1:{port}/0"), connections=2, seconds=0.4)
+        with pytest.raises(TransientError, match="no answer in time"):
+            for _ in range(30):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.05):
+                        await link.ask(command(b"PING"), 1, loop.time() + 0.06)
+                await asyncio.sleep(0.05)
+        await link.close()
 
 
 async def test_too_many_reads_are_refused_not_queued(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import hiredis
@@ -45,10 +46,15 @@ class Ask:
 
 
 class Wire(asyncio.Protocol):
-    """One connection: requests go out at once, replies come back in their order."""
+    """One connection: requests go out at once, replies come back in their order.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    Args:
+        ended: told once the connection has ended, whoever ended it, and why; perhaps more than once. What was awaited
+            still stands in `waiting` then.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, ended: Callable[[Wire, str], None]) -> None:
+        self._loop, self._ended = loop, ended
         self._transport: Any = None
         self._reader = hiredis.Reader(notEnoughData=_MORE, replyError=self._error)
         self._timer: asyncio.TimerHandle | None = None
@@ -56,6 +62,7 @@ class Wire(asyncio.Protocol):
         self._refused = False
         self.waiting: deque[Ask] = deque()
         self.open = False
+        self.since = 0.0
         self.answered = 0
 
     def ask(self, request: bytes, count: int, deadline: float) -> Ask:
@@ -67,16 +74,16 @@ class Wire(asyncio.Protocol):
         self._transport.write(request)
         return ask
 
-    def close(self) -> None:
+    def close(self, why: str = "closed") -> None:
         """End the connection now; whoever waits is told `Lost`."""
         self.open = False
         if self._transport is not None:
             self._transport.abort()
-        self._end(Lost("closed"))
+        self._end(Lost(why))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Of asyncio: connected."""
-        self._transport, self.open = transport, True
+        self._transport, self.open, self.since = transport, True, self._loop.time()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Of asyncio: the connection is gone."""
@@ -134,13 +141,14 @@ class Wire(asyncio.Protocol):
         for ask in self.waiting:
             if ask.deadline <= now and not ask.future.done():
                 ask.future.set_exception(Overdue())
-        self.close()
+        self.close("no answer in time")
 
     def _end(self, why: Lost) -> None:
         self.open = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._ended(self, str(why))
         while self.waiting:
             future = self.waiting.popleft().future
             if not future.done():
@@ -156,7 +164,7 @@ class RedisLink:
 
     def __init__(self, address: RedisAddress, *, connections: int, seconds: float) -> None:
         self._address, self._most, self._seconds = address, connections, seconds
-        self._wires: list[Wire] = []
+        self._wires: list[Wire] = []  # the open ones
         self._connecting: asyncio.Task[None] | None = None
         self._waiters = 0
         self._closed = False
@@ -196,9 +204,9 @@ class RedisLink:
         if task is not None:
             task.cancel()
             await asyncio.wait({task})
-        for wire in self._wires:
+        wires, self._wires = self._wires, []
+        for wire in wires:
             wire.close()
-        self._wires.clear()
 
     async def _asked(self, request: bytes, count: int, deadline: float) -> Ask:
         wire = self._idlest() or await self._connected(deadline)
@@ -208,18 +216,14 @@ class RedisLink:
         try:
             await ask.future
         except Overdue:
-            self._drop(wire)
             raise self._failure("no answer in time") from None
-        except Lost as lost:
-            self._drop(wire, str(lost))
-            raise
         return ask
 
     def _idlest(self) -> Wire | None:
         """The open connection with the fewest reads in flight; where all are busy, one more is opened meanwhile."""
         best: Wire | None = None
         for wire in self._wires:
-            if wire.open and (best is None or len(wire.waiting) < len(best.waiting)):
+            if best is None or len(wire.waiting) < len(best.waiting):
                 best = wire
         if best is not None and best.waiting and len(self._wires) < self._most:
             self._connect_soon(asyncio.get_running_loop())
@@ -230,9 +234,8 @@ class RedisLink:
         loop = asyncio.get_running_loop()
         for _ in range(1 if self._connecting is None else 2):
             await self._attempt(loop, deadline)
-            for wire in self._wires:
-                if wire.open:
-                    return wire
+            if self._wires:
+                return self._wires[0]
         raise self._failure(self._why if self._connecting is None else "no connection in time")
 
     async def _attempt(self, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
@@ -257,7 +260,7 @@ class RedisLink:
         return self._connecting
 
     async def _connect(self, loop: asyncio.AbstractEventLoop, pause: float) -> None:
-        wire = Wire(loop)
+        wire = Wire(loop, self._drop)
         try:
             if pause > 0:
                 await asyncio.sleep(pause)
@@ -282,16 +285,21 @@ class RedisLink:
         for reply in replies[:-1]:  # the last one only tells our name, which not every user may
             if isinstance(reply, hiredis.ReplyError):
                 raise reply
+        if not wire.open:
+            raise Lost("closed")
         wire.answered = 0
 
-    def _drop(self, wire: Wire, why: str = "no answer in time") -> None:
-        if wire in self._wires:
-            self._wires.remove(wire)
-            wire.close()
-            if wire.answered:
-                self._pause = 0.0
-            else:
-                self._back_off(why)  # it took our connection and gave nothing
+    def _drop(self, wire: Wire, why: str) -> None:
+        """A connection has ended, whether or not anybody waits for it."""
+        if wire not in self._wires:
+            return
+        self._wires.remove(wire)
+        self._why = why
+        unneeded = not wire.waiting and asyncio.get_running_loop().time() - wire.since > LONGEST_PAUSE
+        if wire.answered or unneeded:
+            self._pause = 0.0
+        else:
+            self._back_off(why)  # it took our connection and gave nothing
 
     def _back_off(self, why: str) -> None:
         self._why = why
