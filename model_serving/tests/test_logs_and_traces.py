@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import logging
+import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,10 +14,13 @@ from typing import Any
 
 import pytest
 from serving_worlds import FRESH, StartServer, World
+from starlette.responses import Response
+from starlette.testclient import TestClient
 from waiting import until
 
 from model_serving.online.access_log import AccessLog
 from model_serving.online.garbage import no_automatic_collection
+from model_serving.online.tracing import LAST_SECONDS, Tracer
 from model_serving.online.unhurried_log import MOST_WAITING, unhurried_logging
 
 SCOPE = {"method": "POST", "path": "/inference", "client": ("10.0.0.1", 1), "headers": [(b"x-request-id", b"abc")]}
@@ -139,3 +144,17 @@ def test_spans_go_where_they_are_collected_and_continue_the_callers_trace(rides:
     assert [(span.name, span.trace_id.hex()) for span in spans] == [("POST /inference", trace)]
     answers = [json.loads(line) for line in server.log.read_text().splitlines() if '"answer"' in line]
     assert [line["answer"]["outcome"] for line in answers] == ["ok"]
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_a_dead_collector_does_not_hold_up_the_end(silent: bool) -> None:
+    """It takes connections and never answers, or refuses them."""
+    with socket.socket() as collector:
+        collector.bind(("127.0.0.1", 0))
+        if silent:
+            collector.listen()
+        tracer = Tracer(f"http://127.0.0.1:{collector.getsockname()[1]}/v1/traces")
+        assert TestClient(tracer.traced(Response("answered"))).post("/inference").text == "answered"
+        began = time.monotonic()
+        asyncio.run(tracer.close())  # the loop's end is part of the service's
+        assert time.monotonic() - began < 3 * LAST_SECONDS  # a request's own limit would be 10 s, and its retries
