@@ -15,7 +15,8 @@ from redis.crc import key_slot
 from redis_server import RedisServer, free_port
 
 from twinserve.contract import Contract
-from twinserve.errors import TransientError
+from twinserve.errors import PermanentError, TransientError
+from twinserve.features.feature_reader import SomeKeysUnavailable
 from twinserve.features.redis_address import redis_address
 from twinserve.features.redis_cluster import ClusterLink
 from twinserve.features.redis_layout import event_time_field, feature_field, redis_key
@@ -146,6 +147,11 @@ async def test_without_a_node_the_others_answer_and_it_is_found_again(cluster: C
     with pytest.raises(TransientError):
         await read(reader, [3])
     assert await read(reader, elsewhere) == [float(key) for key in elsewhere]
+    with pytest.raises(SomeKeysUnavailable, match="does not answer"):
+        await read(reader, [elsewhere[0], 3])
+    with pytest.raises(TransientError) as alone:
+        await read(reader, [3])
+    assert not isinstance(alone.value, SomeKeysUnavailable), "nothing has answered"
     cluster.servers[gone].start()
     deadline = time.monotonic() + 10
     while True:  # it comes back without its keys, which is no error
@@ -155,6 +161,22 @@ async def test_without_a_node_the_others_answer_and_it_is_found_again(cluster: C
         except TransientError:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.05)
+
+
+async def test_what_a_node_refuses_is_of_its_keys_only(cluster: Cluster, reader: RedisReader) -> None:
+    refusing = cluster.owner(3)
+    other = next(key for key in KEYS if cluster.owner(key) != refusing)
+    cluster.clients[refusing].execute_command("ACL", "SETUSER", "default", "-hmget")
+    with pytest.raises(SomeKeysUnavailable, match=r"NOPERM.*hmget"):
+        await read(reader, [3, other])
+    with pytest.raises(TransientError, match="NOPERM") as alone:
+        await read(reader, [3])
+    assert not isinstance(alone.value, SomeKeysUnavailable)
+    cluster.clients[refusing].execute_command("ACL", "SETUSER", "default", "+hmget")
+    cluster.clients[refusing].set(name_of(3), "no hash")
+    with pytest.raises(PermanentError, match=r"an entity key of v: WRONGTYPE"):
+        await read(reader, [3, other])
+    assert await read(reader, [other]) == [float(other)]
 
 
 async def test_nobody_there(build: Callable[..., Contract]) -> None:

@@ -26,7 +26,7 @@ from redis_server import RedisServer
 from wire_proxy import WireProxy
 
 from twinserve.contract import Contract, MissingPolicy, Output, Tolerance, build_contract
-from twinserve.errors import BadInput, TransientError
+from twinserve.errors import BadInput, PermanentError, TransientError
 from twinserve.features.online import FeatureReader, OnlineRows, open_reader
 from twinserve.features.redis_address import command, redis_address
 from twinserve.features.redis_layout import event_time_field, feature_field, redis_key
@@ -512,9 +512,22 @@ async def test_what_redis_refuses_is_no_answer(server: RedisServer, reader_at: R
     reader = reader_at(server.url)
     with server.client() as client:
         client.set(redis_key("shop", {"id": ("INT64", 1)}), "no hash")
-    with pytest.raises(TransientError, match="WRONGTYPE"):
+    with pytest.raises(PermanentError, match=r"an entity key of v: WRONGTYPE .* Delete what is there"):
         await values_of(reader, [0, 1, 2])
     assert await values_of(reader, [0, 2]) == [0.0, 2.0], "the connection is as good as before"
+
+
+async def test_a_user_who_may_not_read_one_key_may_read_the_others(server: RedisServer, reader_at: Readers) -> None:
+    with server.client() as client:
+        only_97 = "*a???????shop"  # its lowest byte is an "a"
+        client.acl_setuser("one", enabled=True, passwords=["+pass"], keys=[only_97], commands=["+hmget"])
+        client.acl_setuser("none", enabled=True, passwords=["+pass"], keys=["*"], commands=["+get"])
+    reader = reader_at(f"redis://one:pass@127.0.0.1:{server.port}/0")
+    with pytest.raises(PermanentError, match=r"an entity key of v: NOPERM .* all keys that end with"):
+        await values_of(reader, [96, 97])
+    assert await values_of(reader, [97]) == [97.0]
+    with pytest.raises(TransientError, match="NOPERM"):
+        await values_of(reader_at(f"redis://none:pass@127.0.0.1:{server.port}/0"), [1])
 
 
 async def test_a_password_is_needed_and_never_told(tmp_path: Path, reader_at: Readers) -> None:

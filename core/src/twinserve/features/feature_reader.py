@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from twinserve.errors import TransientError
 from twinserve.features.read_plan import Keys
 
 
@@ -26,6 +27,10 @@ class OnlineRows:
     complete: bool
 
 
+class SomeKeysUnavailable(TransientError):
+    """Only a part of the store fails just now: a read without the keys that lie there may succeed."""
+
+
 class FeatureReader(Protocol):
     """Reads the features of one contract."""
 
@@ -38,8 +43,9 @@ class FeatureReader(Protocol):
 
         Raises:
             TransientError: the store does not answer in time, or refuses.
+            SomeKeysUnavailable: the same of a part of the store, while another part has answered.
             ValueError: a key that its type can't hold.
-            PermanentError: the store holds something that is no number.
+            PermanentError: the store holds something that is no number, or refuses one of the keys.
         """
         ...
 

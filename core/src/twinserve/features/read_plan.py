@@ -50,6 +50,7 @@ class HashPlan:
         features: the feature at each of these places.
         kinds: Feast type → places in the reply.
         views: in the order in which their event times end the reply.
+        title: the views by their names in the online store.
     """
 
     def __init__(self, project: str, names: dict[str, tuple[str, str]], features: dict[int, FeatureColumn]) -> None:
@@ -61,6 +62,7 @@ class HashPlan:
         for place, feature in enumerate(self.features):
             self.kinds.setdefault(feature.dtype, []).append(place)
         self.views = _views(self.features)
+        self.title = ", ".join(view.stored for view in self.views)
         self._single = next(iter(names)) if len(names) == 1 else None
         fields = [feature_field(f.stored_view or f.view, f.name) for f in self.features]
         fields += [event_time_field(view.stored) for view in self.views]

@@ -13,10 +13,11 @@ from typing import Any
 import hiredis
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
-from twinserve.errors import TransientError
+from twinserve.errors import TransientError, TwinserveError
+from twinserve.features.feature_reader import SomeKeysUnavailable
 from twinserve.features.read_plan import HashPlan
 from twinserve.features.redis_address import RedisAddress, command
-from twinserve.features.redis_errors import read_refused
+from twinserve.features.redis_errors import concerns_one_key, read_refused
 from twinserve.features.redis_link import RedisLink
 
 Node = tuple[str, int]
@@ -48,8 +49,19 @@ class ClusterLink:
     async def fetch(self, wanted: list[tuple[HashPlan, Any]], deadline: float) -> list[Any]:
         """As `twinserve.features.redis_reader.HashSource.fetch`."""
         commands = [each for plan, keys in wanted for each in plan.commands(keys)]
-        slots = [key_slot(name) for name, _ in commands]
         replies: list[Any] = [None] * len(commands)
+        try:
+            refused = await self._fill(replies, commands, deadline)
+        except TransientError as error:
+            raise _of_some(error, replies) from None
+        if refused:
+            titles = [plan.title for plan, keys in wanted for _ in keys]
+            raise _of_some(read_refused([(replies[place], titles[place]) for place in refused]), replies)
+        return replies
+
+    async def _fill(self, replies: list[Any], commands: list[tuple[bytes, bytes]], deadline: float) -> list[int]:
+        """Put the reply to each command in its place; the places of those that are refused, which end the read."""
+        slots = [key_slot(name) for name, _ in commands]
         waiting, failed = list(range(len(commands))), None
         for _ in range(ROUNDS):
             await self._know_slots(deadline)
@@ -57,10 +69,10 @@ class ClusterLink:
             replies_now, failed = asked
             for place, reply in replies_now.items():
                 replies[place] = reply
-            again = await self._follow(commands, slots, replies_now, replies, deadline)
+            again, refused = await self._follow(commands, slots, replies_now, replies, deadline)
             waiting = sorted([*again, *(place for place in waiting if place not in replies_now)])
-            if not waiting:
-                return replies
+            if refused or not waiting:
+                return refused
             if failed is not None:
                 await self._refresh(deadline)
         raise failed or TransientError("the Redis Cluster moves the same keys again and again", fix="Try again")
@@ -110,13 +122,10 @@ class ClusterLink:
         found: dict[int, Any],
         replies: list[Any],
         deadline: float,
-    ) -> list[int]:
-        """Act on what nodes said instead of a reply; the places to be asked again.
-
-        Raises:
-            TransientError: any other error than those of slots that move.
-        """
-        again = []
+    ) -> tuple[list[int], list[int]]:
+        """Act on what nodes said instead of a reply; the places to be asked again, and those of any other error."""
+        again: list[int] = []
+        refused: list[int] = []
         for place, reply in found.items():
             if not isinstance(reply, hiredis.ReplyError):
                 continue
@@ -128,12 +137,12 @@ class ClusterLink:
             elif kind == "ASK":
                 ask = await self._link(self._target(rest)).ask(_ASKING + commands[place][1], 2, deadline)
                 replies[place] = ask.replies[1]
-                if isinstance(ask.replies[1], hiredis.ReplyError):
-                    again.append(place)  # it has moved on meanwhile
+                if isinstance(ask.replies[1], hiredis.ReplyError):  # its own, or it has moved on meanwhile
+                    (refused if concerns_one_key(ask.replies[1]) else again).append(place)
             else:
                 self._refresh_soon()
-                raise read_refused(reply)
-        return again
+                refused.append(place)
+        return again, refused
 
     def _target(self, rest: str) -> Node:
         host, _, port = rest.split(" ")[1].rpartition(":")
@@ -191,3 +200,9 @@ class ClusterLink:
         self._slots, self._refreshed = slots, asyncio.get_running_loop().time()
         for node in self._links.keys() - set(slots):
             await self._links.pop(node).close()
+
+
+def _of_some(error: TwinserveError, replies: list[Any]) -> TwinserveError:
+    """The same error, said to be of some keys where others have been answered."""
+    answered = any(isinstance(reply, list) for reply in replies)
+    return SomeKeysUnavailable(error.what, fix=error.fix) if answered and isinstance(error, TransientError) else error

@@ -176,7 +176,9 @@ class RedisLink:
         request = b"".join([plan.request(keys) for plan, keys in wanted])
         ask = await self.ask(request, sum(len(keys) for _, keys in wanted), deadline)
         if ask.refused:
-            raise read_refused(next(reply for reply in ask.replies if isinstance(reply, hiredis.ReplyError)))
+            titles = [plan.title for plan, keys in wanted for _ in keys]
+            said = zip(ask.replies, titles, strict=True)
+            raise read_refused([each for each in said if isinstance(each[0], hiredis.ReplyError)])
         return ask.replies
 
     async def ask(self, request: bytes, count: int, deadline: float) -> Ask:

@@ -21,6 +21,8 @@ class HashSource(Protocol):
 
         Raises:
             TransientError: no answer by the deadline of the event loop's clock, or an error as answer.
+            SomeKeysUnavailable: the same of some servers, while others have answered.
+            PermanentError: an error that concerns one key; names its views.
             ValueError: a key that its type can't hold.
         """
         ...
