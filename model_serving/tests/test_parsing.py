@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from request_shapes import DRIVERS, MOST, SHOPS, TRIPS, refusal, shape
 
 from model_serving.online.answers import choice_body, refusal_body
 from model_serving.online.parsing import parse_request
@@ -19,37 +20,9 @@ from model_serving.online.wire import (
     LeftOut,
     Model,
     Ranked,
-    RequestShape,
-    request_shape,
 )
-from twinserve.contract import Contract, FeatureColumn, JoinKey, Output, Tolerance
 
-MOST = 5
-
-
-def shape(name: str = "driver_id", dtype: Any = "INT64", **others: Any) -> RequestShape:
-    keys = {name: dtype, **others}
-    contract = Contract(
-        project="p",
-        feature_service="s",
-        join_keys=tuple(JoinKey(name=key, dtype=kind) for key, kind in keys.items()),
-        features=(FeatureColumn(view="v", name="f", dtype="DOUBLE", ttl_seconds=None, join_keys=tuple(keys)),),
-        output=Output(method="predict", target="t", meaning="m"),
-        tolerance=Tolerance(absolute=0, relative=0, why="none needed"),
-        libraries={},
-    )
-    return request_shape(contract, MOST)
-
-
-DRIVERS, SHOPS = shape(), shape("shop", "STRING")
-TRIPS = shape("driver_id", "INT64", city="STRING")
 GOOD = {"request_id": "uuid-1", "driver_ids": [1001, 1002]}
-
-
-def refusal(body: bytes | object, of: RequestShape = DRIVERS) -> Refusal:
-    with pytest.raises(Refusal) as caught:
-        parse_request(body if isinstance(body, bytes) else json.dumps(body).encode(), of)
-    return caught.value
 
 
 def test_the_field_is_the_join_key_and_an_s() -> None:

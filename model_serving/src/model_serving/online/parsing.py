@@ -11,11 +11,13 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from model_serving.online.extent import refuse_swollen
 from model_serving.online.refusal import Refusal
 from model_serving.online.wire import MAX_REQUEST_ID, InferenceBody, InferenceRequest, RequestShape
 
 MAX_SHOWN = 120
 MOST_DIGITS = 20  # no integer of a request has as many
+PYTHON_DIGITS = 4300  # `int` takes no more
 _CODES = {
     "missing": "missing_field",
     "extra_forbidden": "unknown_field",
@@ -34,6 +36,7 @@ def parse_request(body: bytes, shape: RequestShape) -> InferenceRequest:
     Raises:
         Refusal: it is no JSON, or not of the shape; carries the request's id if that much could be read.
     """
+    refuse_swollen(body, shape.most_marks)
     try:
         valid = shape.body.__pydantic_validator__.validate_json(body)
     except ValidationError:
@@ -73,7 +76,11 @@ def _request(valid: InferenceBody, shape: RequestShape) -> InferenceRequest:
 def _document(body: bytes) -> Any:
     try:
         return json.loads(
-            body.decode("utf-8"), object_pairs_hook=_unique, parse_float=_number, parse_constant=_no_number
+            body.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_int=_integer,
+            parse_float=_number,
+            parse_constant=_no_number,
         )
     except RecursionError:
         raise Refusal("not_json", "the body is nested too deeply") from None
@@ -88,6 +95,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise Refusal("duplicate_field", "a field is given twice", field=_short(name))
         members[name] = value
     return members
+
+
+def _integer(text: str) -> int:
+    """Of one with too many digits only so many that it has too many: the time to read it grows with their square."""
+    return int(text[: MOST_DIGITS + 2] if len(text) <= PYTHON_DIGITS else text)
 
 
 def _number(text: str) -> int | float:

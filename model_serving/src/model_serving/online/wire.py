@@ -13,6 +13,7 @@ from twinserve.contract import Contract, JoinKey
 
 MAX_TEXT_KEY = 256
 MAX_REQUEST_ID = 128
+ROOM_FOR_MISTAKES = 1000
 EXAMPLE_REQUEST_ID = "uuid-1"
 _TOP_K = "how many of the best to list in `ranking`"
 INTEGER_BITS = {"INT32": 32, "INT64": 64}
@@ -104,6 +105,8 @@ class RequestShape:
         field: name of the list of candidates: the join key and an `s`, or `candidates` for several join keys.
         join_keys: their names.
         text_keys: how many of them are texts.
+        most_marks: how many commas and opening brackets a body may have before it is not even looked at: twice as many
+            as the largest good one, and room for a few mistakes.
         body: `InferenceBody` with that list.
         example: a body that fits.
     """
@@ -111,6 +114,7 @@ class RequestShape:
     field: str
     join_keys: tuple[str, ...]
     text_keys: int
+    most_marks: int
     body: type[InferenceBody]
     example: dict[str, Any]
 
@@ -128,7 +132,9 @@ def request_shape(contract: Contract, max_candidates: int) -> RequestShape:
     )
     example = {"request_id": EXAMPLE_REQUEST_ID, field: _example_ids(keys)}
     texts = sum(key.dtype not in INTEGER_BITS for key in keys)
-    return RequestShape(field, tuple(key.name for key in keys), texts, body, example)
+    per_candidate = 1 if len(keys) == 1 else 1 + len(keys)
+    most_marks = 2 * per_candidate * max_candidates + ROOM_FOR_MISTAKES
+    return RequestShape(field, tuple(key.name for key in keys), texts, most_marks, body, example)
 
 
 def _key(key: JoinKey) -> Any:
