@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import ssl
 import subprocess
@@ -320,6 +321,18 @@ async def test_nobody_there_is_said_at_once_and_not_asked_each_time(reader_at: R
     assert refusals < 20
 
 
+async def test_whatever_hinders_connecting_is_told_and_not_tried_each_time(caplog: pytest.LogCaptureFixture) -> None:
+    """A node that a cluster names is not checked beforehand."""
+    link = RedisLink(redis_address("redis://h:1").at("h..x", 1), connections=1, seconds=1)
+    for _ in range(100):
+        with pytest.raises(TransientError, match=r"h..x:1 does not answer: UnicodeError: .*label empty"):
+            await link.ask(command(b"PING"), 1, asyncio.get_running_loop().time() + 1)
+    assert link._pause > 0, "the next attempt waits"
+    await link.close()
+    gc.collect()
+    assert not caplog.records, "no task whose exception nobody retrieves"
+
+
 async def test_a_restarted_redis_is_found_again(server: RedisServer, reader_at: Readers) -> None:
     reader = reader_at(server.url, seconds=1)
     assert await values_of(reader, [1, 299, 300]) == [1.0, 299.0, pytest.approx(np.nan, nan_ok=True)]
@@ -564,7 +577,14 @@ async def test_tls_is_checked(server: RedisServer, reader_at: Readers, tmp_path:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://:secret@x", "redis://:secret@h:1/0?no_such=1", "rediss://:secret@h:1?ssl_ca_certs=/none"]
+    "url",
+    [
+        "http://:secret@x",
+        "redis://:secret@h:1/0?no_such=1",
+        "rediss://:secret@h:1?ssl_ca_certs=/none",
+        "redis://:secret@h..x:1/0",
+        f"redis://:secret@{'a' * 64}:1/0",
+    ],
 )
 def test_a_wrong_url_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(BadInput) as refused:

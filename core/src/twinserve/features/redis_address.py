@@ -77,11 +77,15 @@ def redis_address(url: str) -> RedisAddress:
         kind = options.pop("connection_class", Connection)
         connection = kind(**options)  # not opened: it checks the options, and makes the context for TLS
         tls = connection.ssl_context.get() if isinstance(connection, SSLConnection) else None
+        path = connection.path if isinstance(connection, UnixDomainSocketConnection) else ""
+        host = "" if path else connection.host
+        host.encode("idna")  # as asyncio does with it
+    except UnicodeError:
+        raise BadInput("TWINSERVE_REDIS_URL can't be used: no host has such a name", fix="Correct it") from None
     except (ValueError, TypeError, OSError, RedisError) as error:
         raise BadInput(f"TWINSERVE_REDIS_URL can't be used: {error}", fix="Correct it") from None
-    path = connection.path if isinstance(connection, UnixDomainSocketConnection) else ""
     return RedisAddress(
-        host="" if path else connection.host,
+        host=host,
         port=0 if path else int(connection.port),
         path=path,
         tls=tls,

@@ -269,7 +269,7 @@ class RedisLink:
             async with asyncio.timeout(self._seconds):
                 await self._address.connect(loop, wire)
                 await self._introduce(wire, loop.time() + self._seconds)
-        except (OSError, TimeoutError, Lost, Overdue, hiredis.ReplyError) as error:
+        except Exception as error:  # of whatever kind, the next attempt waits, and reads are told
             wire.close()
             self._back_off(f"{type(error).__name__}: {error}".rstrip(": "))
         except BaseException:
