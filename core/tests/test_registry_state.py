@@ -7,13 +7,20 @@ import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from twinserve.contract import Contract
 from twinserve.features.materialize import materialize
-from twinserve.features.registry_state import registry_state
+from twinserve.features.registry_state import (
+    PROJECTION_WITHOUT,
+    PROJECTIONS,
+    SPEC,
+    VIEW_WITHOUT,
+    registry_state,
+)
 from twinserve.features.store import apply_definitions
 from twinserve.settings import Settings
 
@@ -67,6 +74,20 @@ def test_a_registry_that_is_no_database_is_not_known(
     file = folder / "feature_store.yaml"
     file.write_text(file.read_text().replace("registry_type: sql", "registry_type: file"))
     assert registry_state(settings, build()) is None
+
+
+def test_the_numbers_of_the_fields_are_feasts() -> None:
+    from feast.protos.feast.core.FeatureService_pb2 import FeatureService, FeatureServiceSpec
+    from feast.protos.feast.core.FeatureView_pb2 import FeatureView, FeatureViewSpec
+    from feast.protos.feast.core.FeatureViewProjection_pb2 import FeatureViewProjection
+
+    def numbers(message: Any, *names: str) -> set[int]:
+        return {message.DESCRIPTOR.fields_by_name[name].number for name in names}
+
+    assert numbers(FeatureView, "spec") == numbers(FeatureService, "spec") == {SPEC}
+    assert numbers(FeatureServiceSpec, "features") == {PROJECTIONS}
+    assert numbers(FeatureViewSpec, "project", "batch_source", "stream_source") == VIEW_WITHOUT
+    assert numbers(FeatureViewProjection, "batch_source", "stream_source") == PROJECTION_WITHOUT
 
 
 def test_asking_imports_no_feast() -> None:

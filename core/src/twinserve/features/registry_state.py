@@ -17,7 +17,7 @@ NO_REDIS = "redis://unused:6379/0"  # where only the registry is asked; never co
 # fields of Feast's messages `FeatureView` and `FeatureService`, `FeatureServiceSpec` and `FeatureViewSpec`
 SPEC, PROJECTIONS = 1, 3
 # sources, which carry the time of the last apply or materialize, and which no check looks at; a view's project
-VIEW_WITHOUT, PROJECTION_WITHOUT = {2, 7, 8}, {8}
+VIEW_WITHOUT, PROJECTION_WITHOUT = {2, 7, 9}, {8, 9}
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _WIDTH = {_FIXED64: 8, _FIXED32: 4}
 
