@@ -18,6 +18,7 @@ from waiting import until
 
 CONNECTIONS, RATE = 16, 80.0
 WELL = ("200", "404 no_candidate")  # what is wrong with them is in `objection`
+UNREAD = ("503 overloaded", "503 model_not_ready")  # refused before the body is looked at
 PATIENCE = 30.0  # seconds; the service answers or refuses long before
 
 
@@ -122,7 +123,7 @@ async def _ask(
         return Sample(due, time.monotonic(), type(error).__name__, port=port)
     answer = response.json()
     objection = right.objection(asked, answer)
-    if answer["request_id"] not in (name, None):
-        objection = "the answer to another request"
     outcome = f"{response.status_code} {answer['error']['code']}" if answer["error"] else str(response.status_code)
+    if answer["request_id"] != (None if outcome in UNREAD else name):
+        objection = f"the answer to another request: {answer['request_id']}"
     return Sample(due, time.monotonic(), outcome, objection, port, response.headers)
