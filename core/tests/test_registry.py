@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
 from onnx import TensorProto, helper, numpy_helper
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LinearRegression
@@ -19,7 +21,7 @@ from twinserve.contract import Contract, GoldenRow, Output, Scoring
 from twinserve.errors import ContractMismatch, StepMissing, TransientError
 from twinserve.model_files import estimator_score, folder_digest
 from twinserve.onnx_scorer import METADATA_KEY, Usage
-from twinserve.registry import DIGEST_TAG, Registry
+from twinserve.registry import DIGEST_TAG, Registry, prepare_mlflow
 from twinserve.served_model import load_served
 from twinserve.settings import Settings, load_settings
 
@@ -66,6 +68,17 @@ def test_a_version_comes_back_with_its_contract_and_scores(registry: Registry, b
     served = registry.load_version(registry.register(model, agreed, run_id()))
     assert served.contract == agreed
     np.testing.assert_array_equal(served.score(ROWS), model.predict_proba(ROWS)[:, 1])
+
+
+def test_mlflow_may_keep_silent_for_ten_seconds_or_what_the_user_sets(
+    module_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(MLFLOW_HTTP_REQUEST_TIMEOUT.name, raising=False)
+    prepare_mlflow(module_settings)
+    assert os.environ[MLFLOW_HTTP_REQUEST_TIMEOUT.name] == "10"
+    monkeypatch.setenv(MLFLOW_HTTP_REQUEST_TIMEOUT.name, "60")
+    prepare_mlflow(module_settings)
+    assert os.environ[MLFLOW_HTTP_REQUEST_TIMEOUT.name] == "60"
 
 
 def test_no_champion_until_one_is_promoted(registry: Registry, build: Build) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,17 @@ def test_a_worker_takes_anothers_place_while_mlflow_is_away(rides: World, start:
         assert "MLflow" in late.ask(ASKED).json()["error"]["message"]
         assert server.ask(ASKED).status_code == 200
     late.await_ready()
+
+
+def test_a_silent_mlflow_is_named(rides: World, start: StartServer) -> None:
+    """It takes connections and never answers; our limit of ten seconds is one here."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        server = start(rides, TWINSERVE_MLFLOW_URI=url, MLFLOW_HTTP_REQUEST_TIMEOUT="1")
+        until("the service says why not", lambda: server.status("/readyz") == 503, also=server.log.read_text)
+        problem = server.ask(ASKED).json()["error"]
+    assert problem["code"] == "model_not_ready"
+    assert "MLflow" in problem["message"]
 
 
 def test_two_services_at_once_and_a_third_that_finds_all_done(rides: World, start: StartServer) -> None:
@@ -126,6 +138,36 @@ def test_a_child_ends_when_its_parent_is_gone_and_fails_with_our_errors(rides: W
     assert raised.value.fix
     with pytest.raises(TransientError, match="ended without an outcome"):
         Child("model_serving.online.no_such_module").outcome()
+
+
+def own_module(folder: Path, *lines: str) -> dict[str, str]:
+    """An environment in which `python -m a_child` runs these lines, after one that is printed by Python's start."""
+    (folder / "sitecustomize.py").write_text("print('a plug-in says hello', flush=True)\n")
+    (folder / "a_child.py").write_text("\n".join(lines))
+    return {**os.environ, "PYTHONPATH": str(folder)}
+
+
+def test_what_a_library_prints_is_not_the_outcome(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    environment = own_module(
+        tmp_path,
+        "import os",
+        "from model_serving.online.child import run_for_parent",
+        "def work(questions):",
+        '    print(\'{"folder": "a library says"}\')',
+        '    os.write(1, b\'{"folder": "a library in C says"}\\n\')',
+        "    return {'folder': '/ours'}",
+        "run_for_parent(work)",
+    )
+    assert Child("a_child", environment).outcome() == {"folder": "/ours"}
+    said = capfd.readouterr().err
+    assert "a library in C says" in said
+    assert "a library says" in said
+
+
+def test_a_child_that_hangs_is_ended(tmp_path: Path) -> None:
+    child = Child("a_child", own_module(tmp_path, "import threading", "threading.Event().wait()"))
+    with pytest.raises(TransientError, match="gave no outcome"):
+        child.outcome(seconds=0.5)
 
 
 def test_a_new_champion_is_served_by_the_next_start(rides: World, start: StartServer) -> None:

@@ -41,6 +41,7 @@ logger = logging.getLogger(__name__)
 CHAMPION = "champion"
 JOURNAL_PREFIX = "twinserve.journal."
 DIGEST_TAG = "twinserve.digest"
+REQUEST_SECONDS = 10  # that a server may keep silent; MLflow's own limit is two minutes, three times over
 PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO)
 TRAIN_FIX = "Run the DAG training_pipeline, or its steps by hand, until one version passes validation"
 
@@ -232,12 +233,15 @@ def prepare_mlflow(settings: Settings) -> None:
     from mlflow.environment_variables import (
         MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR,
         MLFLOW_HTTP_REQUEST_MAX_RETRIES,
+        MLFLOW_HTTP_REQUEST_TIMEOUT,
     )
 
     if settings.mlflow_uri is None:
         settings.mlflow_artifacts.mkdir(parents=True, exist_ok=True)
     # MLflow's default waits minutes; a scheduler retries better than a client
     MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(2)  # type: ignore[no-untyped-call]
+    if not MLFLOW_HTTP_REQUEST_TIMEOUT.is_set():  # type: ignore[no-untyped-call] # by the user, for a slow artifact store
+        MLFLOW_HTTP_REQUEST_TIMEOUT.set(REQUEST_SECONDS)  # type: ignore[no-untyped-call]
     mlflow.store.db.utils.MAX_RETRY_COUNT = 2
     MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)  # type: ignore[no-untyped-call]
     mlflow.set_tracking_uri(settings.mlflow_tracking)
