@@ -43,7 +43,7 @@ from model_serving.online.refusal import CODES, Refusal
 from model_serving.online.wire import InferenceRequest
 from twinserve.contract import Contract
 from twinserve.errors import ContractMismatch
-from twinserve.features.feature_reader import OnlineRows
+from twinserve.features.feature_reader import OnlineRows, SomeKeysUnavailable
 from twinserve.features.materialize import materialize
 from twinserve.missing import Status
 from twinserve.registry import ServedModel
@@ -403,6 +403,20 @@ async def test_with_batch_rows_0_nobody_waits_for_another(rides: World) -> None:
     shelf.gates[1].set()
     assert (await first[0]).prediction == 1
     assert (sizes, timers) == ([1, 1, 1], [])
+
+
+async def test_a_part_of_the_store_that_is_away_refuses_those_alone_who_need_it(rides: World) -> None:
+    class PartAway(Gated):
+        async def read(self, keys: Any, asked: int) -> OnlineRows:
+            if 13 in keys["k"]:
+                raise SomeKeysUnavailable("a node does not answer", fix="Try again")
+            return await super().read(keys, asked)
+
+    batcher = Batcher(plane_of(rides.contract(classifier_output()), "highest", PartAway()), 100, 5.0, lambda _: None)
+    answers = await asyncio.gather(*asking(batcher, 11, 13, 14), return_exceptions=True)
+    assert [getattr(answer, "prediction", None) for answer in answers] == [11, None, 14]
+    assert isinstance(answers[1], Refusal)
+    assert answers[1].code == "feature_store_unavailable"
 
 
 async def test_a_batch_done_again_has_the_rest_of_its_time(rides: World) -> None:

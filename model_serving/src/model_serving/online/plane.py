@@ -16,7 +16,7 @@ from model_serving.online.seldom import Seldom
 from model_serving.online.wire import Id, InferenceRequest, Key, LeftOut, Model
 from model_serving.scoring import REASON_NAMES, SCORED, Scored, score_cells, score_complete
 from twinserve.errors import TransientError
-from twinserve.features.feature_reader import FeatureReader, OnlineRows
+from twinserve.features.feature_reader import FeatureReader, OnlineRows, SomeKeysUnavailable
 from twinserve.registry import ServedModel
 
 RETRY_AFTER = 1
@@ -64,11 +64,16 @@ class InferencePlane:
         Returns:
             For each request its choice, or a refusal: `no_candidate` if none could be scored,
             `feature_store_unavailable`.
+
+        Raises:
+            SomeKeysUnavailable: of several requests; alone, those may be answered whose keys lie elsewhere.
         """
         began = time.perf_counter()
         try:
             rows = await self._reader.read(_joined(requests), self._clock())
         except TransientError as error:
+            if isinstance(error, SomeKeysUnavailable) and len(requests) > 1:
+                raise
             self._outage.say(logging.WARNING, "the feature store does not answer: %s", error)
             message = "the feature store does not answer"
             return [Refusal("feature_store_unavailable", message, retry_after=RETRY_AFTER) for _ in requests]
