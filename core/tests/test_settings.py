@@ -48,6 +48,8 @@ def test_what_feasts_own_command_line_needs_is_no_mistake(monkeypatch: pytest.Mo
         ("TWINSERVE_ONLINE_PORT", "70000", "TWINSERVE_ONLINE_PORT"),
         ("TWINSERVE_LOG_LEVEL", "loud", "TWINSERVE_LOG_LEVEL"),
         ("TWINSERVE_MODEL_NAME", "a/b", "TWINSERVE_MODEL_NAME"),
+        ("TWINSERVE_REDIS_URL", "localhost:6379", "TWINSERVE_REDIS_URL: .*must begin with redis://"),
+        ("TWINSERVE_ONLINE_TRACES_URL", "collector:4318", "TWINSERVE_ONLINE_TRACES_URL: .*must begin with http://"),
     ],
 )
 def test_mistakes_are_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str) -> None:

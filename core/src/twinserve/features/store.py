@@ -82,7 +82,8 @@ def feast_connection_string(redis_url: str) -> str:
     socket = unquote(url.path) if url.scheme == "unix" else ""
     if not socket and (url.scheme not in ("redis", "rediss") or not url.hostname):
         raise BadInput(
-            "TWINSERVE_REDIS_URL must look like redis://[:password@]host:port/0 or unix:///path?db=0", fix="Correct it"
+            "TWINSERVE_REDIS_URL must look like redis://host:port/0 or unix:///path?db=0",
+            fix="Correct it; a login stands before the host, as user:password@",
         )
     given = dict(parse_qsl(url.query))
     options = {
