@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,14 +10,14 @@ from dataclasses import dataclass
 from starlette.types import Receive, Scope, Send
 
 from model_serving.online.answers import choice_body, refusal_body
+from model_serving.online.bodies import RETRY_AFTER, Bodies, ClientGone
 from model_serving.online.metrics import InferenceMetrics
 from model_serving.online.parsing import parse_request
-from model_serving.online.patience import within
 from model_serving.online.readiness import Readiness
-from model_serving.online.refusal import Refusal
+from model_serving.online.refusal import CODES, Refusal
+from model_serving.online.seldom import Seldom
 
-BODY_SECONDS = 10.0
-RETRY_AFTER = 1
+logger = logging.getLogger(__name__)
 Header = tuple[bytes, bytes]
 AccessNote = Callable[[Scope, int, str, float], None]
 
@@ -50,7 +51,8 @@ class InferenceEndpoint:
         note_access: AccessNote,
     ) -> None:
         self._readiness, self._metrics, self._note_access = readiness, metrics, note_access
-        self._max_body_bytes, self._most_at_once = max_body_bytes, most_at_once
+        self.bodies, self._most_at_once = Bodies(max_body_bytes), most_at_once
+        self._faults, self._unnoted = Seldom(logger), Seldom(logger)
         self.under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,23 +61,38 @@ class InferenceEndpoint:
         try:
             reply = await self._chosen(scope, receive)
         except Refusal as refusal:
-            refusal.model = self._readiness.model
-            reply = _refused(refusal)
+            reply = self._refused(refusal)
         except ClientGone:
             return
-        seconds = time.perf_counter() - began
-        self._metrics.count(reply.outcome, seconds, reply.left_out)
-        self._note_access(scope, reply.status, reply.outcome, seconds)
+        except Exception as error:
+            self._faults.say(logging.ERROR, "answering /inference failed: %s", error, trace=True)
+            reply = self._refused(Refusal("internal", CODES["internal"][1]))
+        self._noted(scope, reply, time.perf_counter() - began)
         await respond(send, reply.status, reply.body, reply.headers, last=self._readiness.draining)
+
+    def _refused(self, refusal: Refusal) -> Reply:
+        refusal.model = self._readiness.model
+        headers = [(name.lower().encode(), text.encode()) for name, text in refusal.headers.items()]
+        reasons = [entry.reason for entry in refusal.left_out]
+        return Reply(refusal.status, refusal.code, refusal_body(refusal), headers, reasons)
+
+    def _noted(self, scope: Scope, reply: Reply, seconds: float) -> None:
+        """What can't be noted, say on a full disk, is answered all the same."""
+        try:
+            self._metrics.count(reply.outcome, seconds, reply.left_out)
+            self._note_access(scope, reply.status, reply.outcome, seconds)
+        except Exception as error:
+            self._unnoted.say(logging.ERROR, "an answer is missing in metrics or access log: %s", error, trace=True)
 
     async def _chosen(self, scope: Scope, receive: Receive) -> Reply:
         _refuse_other_methods(scope)
         serving = self._readiness.needed()
-        body = await _body(receive, _declared_length(scope), self._max_body_bytes)
+        body = await self.bodies.read(receive, _declared_length(scope))
         if self.under_way >= self._most_at_once:
             raise Refusal("overloaded", "too many requests are under way", retry_after=RETRY_AFTER)
         began = time.perf_counter()
         request = parse_request(body, serving.shape)
+        del body  # of the largest size, it would stay until the answer is there
         parsed = time.perf_counter() - began
         self._metrics.note_parsed(parsed, len(request.ids))
         self.under_way += 1
@@ -86,16 +103,6 @@ class InferenceEndpoint:
         timing = ((b"server-timing", _server_timing(parsed, **choice.seconds)),)
         left_out = [reason for _, reason in choice.left_out] if choice.left_out else ()
         return Reply(200, "ok", choice_body(choice, serving.model), timing, left_out)
-
-
-class ClientGone(Exception):
-    """Nobody is there to read an answer."""
-
-
-def _refused(refusal: Refusal) -> Reply:
-    headers = [(name.lower().encode(), text.encode()) for name, text in refusal.headers.items()]
-    reasons = [entry.reason for entry in refusal.left_out]
-    return Reply(refusal.status, refusal.code, refusal_body(refusal), headers, reasons)
 
 
 def _server_timing(parse: float, read: float, score: float, rank: float) -> bytes:
@@ -154,32 +161,3 @@ def _refuse_other_media(value: bytes) -> None:
     given = value.split(b";")[0].strip().lower()
     if given != b"application/json" and not given.endswith(b"+json"):
         raise Refusal("unsupported_media_type", "send the body with Content-Type: application/json")
-
-
-async def _body(receive: Receive, declared: int, limit: int) -> bytes:
-    """The body, of which no more than `limit` bytes are ever read."""
-    if declared > limit:
-        raise _too_large(limit)
-    try:
-        return await within(BODY_SECONDS, _received(receive, limit))
-    except TimeoutError:
-        raise Refusal("body_timeout", f"the body did not arrive within {BODY_SECONDS:g} s") from None
-
-
-async def _received(receive: Receive, limit: int) -> bytes:
-    parts: list[bytes] = []
-    size, more = 0, True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        part, more = message.get("body", b""), message.get("more_body", False)
-        size += len(part)
-        if size > limit:
-            raise _too_large(limit)
-        parts.append(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def _too_large(limit: int) -> Refusal:
-    return Refusal("body_too_large", f"the body has more than {limit} bytes")
