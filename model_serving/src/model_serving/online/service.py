@@ -1,19 +1,26 @@
 """The class service that BentoML finds by its name, `model_serving.online.service:Inference`.
 
 BentoML imports this module in its supervisor and in each worker, so the objects below must exist after the import;
-they read the settings and nothing else. Loading begins with the worker's lifespan.
+they read the settings, take the place that a worker's metrics need, and do nothing else. Loading begins with the
+worker's lifespan.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import bentoml
+from bentoml._internal.configuration.containers import BentoMLContainer
+from prometheus_client.values import MutexValue, ValueClass
 
 from model_serving.online.application import online_application
 from model_serving.online.front import Front
 from model_serving.online.last_answers import LastAnswers
+from model_serving.online.metric_files import reserve_metric_files
 
+if ValueClass is not MutexValue:  # in a worker, whose metrics are kept in files
+    reserve_metric_files(Path(BentoMLContainer.prometheus_multiproc_dir.get()))
 application = online_application()
 
 
