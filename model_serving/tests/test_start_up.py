@@ -97,6 +97,17 @@ def test_feast_is_asked_again_only_when_the_definitions_changed(rides: World) ->
     assert remembered.stat().st_ino != before, "it was asked"
 
 
+def test_what_can_not_be_remembered_is_asked_again(rides: World, caplog: pytest.LogCaptureFixture) -> None:
+    remembered = prepare(rides.settings) / REMEMBERED
+    remembered.unlink()
+    remembered.mkdir()  # nothing can be written in its place
+    try:
+        assert prepare(rides.settings) == remembered.parent
+    finally:
+        remembered.rmdir()
+    assert "can't keep that the features fit" in caplog.text
+
+
 def test_a_flipped_byte_is_found_and_brought_again(rides: World) -> None:
     bundle = prepare(rides.settings)
     file = next((bundle / FILES).rglob("contract.json"))

@@ -7,6 +7,7 @@ cheap to ask, Feast is not started at all.
 from __future__ import annotations
 
 import json
+import logging
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ from typing import Any
 from model_serving.online.child import Child, Questions, run_for_parent
 from twinserve.atomic import write_atomically
 from twinserve.contract import Contract
-from twinserve.errors import ContractMismatch
+from twinserve.errors import ContractMismatch, TwinserveError
 from twinserve.features.registry_state import NO_REDIS, registry_state
 from twinserve.model_bundle import FILES, newest, shelf
 from twinserve.model_files import read_contract
 from twinserve.settings import Settings, child_environment, load_settings
 
+logger = logging.getLogger(__name__)
 MODULE = "model_serving.online.feature_check"
 REMEMBERED = "features.json"
 
@@ -60,7 +62,7 @@ class FeatureCheck:
         self._asked.tell(contract.model_dump_json())
         self._asked.outcome()
         if state is not None:
-            write_atomically(bundle / REMEMBERED, json.dumps({"fitted": state}) + "\n")
+            _remember(bundle, state)
 
     def _feast(self) -> Child:
         registry = self._settings.feast_registry
@@ -83,6 +85,13 @@ def check_as_asked(questions: Questions) -> dict[str, Any]:
     contract = Contract.from_json(questions.next())
     contract.check_service(describe_service(store, contract.feature_service))
     return {"fits": contract.feature_service}
+
+
+def _remember(bundle: Path, state: str) -> None:
+    try:
+        write_atomically(bundle / REMEMBERED, json.dumps({"fitted": state}) + "\n")
+    except (TwinserveError, OSError) as error:  # a full disk, say: Feast is asked again next time
+        logger.warning("can't keep that the features fit: %s", error)
 
 
 def _remembered(bundle: Path) -> str | None:
