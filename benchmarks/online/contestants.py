@@ -71,13 +71,16 @@ OURS = Contestant("ours", "Twinserve", _ours, ours=True)
 PLAIN = Contestant("bentoml-plain", "BentoML, Feast SDK, pandas, scikit-learn", _bentoml)
 FASTAPI = Contestant("fastapi-feast", "FastAPI, Feast SDK, pandas, scikit-learn", _uvicorn("fastapi_feast"))
 BARE = Contestant(
-    "bare-asgi", "bare ASGI application, the limit",
+    "bare-asgi", "bare ASGI application, the limit of a request by itself",
     _uvicorn("bare_asgi", "--factory", "--loop", "uvloop", "--http", "httptools"), limit=True,
 )  # fmt: skip
 TWO_WORKERS = Contestant(
     "ours-2", "Twinserve, two workers", _ours, ours=True, environment={"TWINSERVE_ONLINE_WORKERS": "2"}
 )
 ONE_WORKER = Contestant("ours-1", "Twinserve, one worker", _ours)
+ALONE = Contestant(
+    "ours-alone", "Twinserve, each request by itself", _ours, environment={"TWINSERVE_ONLINE_BATCH_ROWS": "0"}
+)
 ALL = (OURS, PLAIN, FASTAPI, BARE)
 
 
@@ -87,7 +90,7 @@ def chosen(only: str) -> set[str]:
     Raises:
         BadInput: there is no such contestant.
     """
-    there = [each.name for each in (*ALL, TWO_WORKERS, ONE_WORKER)]
+    there = [each.name for each in (*ALL, ALONE, TWO_WORKERS, ONE_WORKER)]
     words = only.replace(",", " ").split()
     if unknown := [word for word in words if word not in there]:
         raise BadInput(f"no contestant {unknown[0]!r}", fix=f"There are {', '.join(there)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.online.contestants import ALL, BARE, ONE_WORKER, OURS, PLAIN, TWO_WORKERS, Contestant
+from benchmarks.online.contestants import ALL, ALONE, BARE, ONE_WORKER, OURS, PLAIN, TWO_WORKERS, Contestant
 from benchmarks.online.world import Plan
 from twinserve.errors import BadInput
 
@@ -43,12 +43,12 @@ class Work:
 CLOSED = "a closed loop of 16 connections, each with its next request as soon as it has its answer (wrk)"
 OPEN = (
     "an open loop: requests at a constant rate, half of what each service gave in a closed loop just before; a request "
-    "is timed from the moment when it was due"
+    "is timed from the moment when it was due. The service has a core of its own, load generator and Redis the others"
 )
 WORKS = (
-    Work("5", "closed", NARROW, 5, ALL, "Online: 5 candidates, 3 features, linear model", CLOSED, quick=True),
-    Work("100", "closed", NARROW, 100, ALL, "Online: 100 candidates, 3 features, linear model", CLOSED),
-    Work("500", "closed", WIDE, 500, ALL, "Online: 500 candidates, 50 features, gradient boosting", CLOSED),
+    Work("5", "closed", NARROW, 5, (*ALL, ALONE), "Online: 5 candidates, 3 features, linear model", CLOSED, quick=True),
+    Work("100", "closed", NARROW, 100, (*ALL, ALONE), "Online: 100 candidates, 3 features, linear model", CLOSED),
+    Work("500", "closed", WIDE, 500, (*ALL, ALONE), "Online: 500 candidates, 50 features, gradient boosting", CLOSED),
     Work("tail", "open", NARROW, 5, (OURS, PLAIN, BARE), "Online: the tail at half of the peak, 5 candidates", OPEN),
     Work(
         "workers", "closed", NARROW, 5, (TWO_WORKERS, ONE_WORKER),
