@@ -17,7 +17,9 @@ from waiting import until
 
 from model_serving.online.child import Child
 from model_serving.online.feature_check import REMEMBERED
+from model_serving.online.preparation import read_preparation
 from model_serving.online.prepare import prepare
+from model_serving.online.preparer import Preparer
 from twinserve.errors import ContractMismatch, StepMissing, TransientError
 from twinserve.model_bundle import FILES, load_prepared
 from twinserve.settings import child_environment
@@ -151,9 +153,9 @@ def test_a_child_ends_when_its_parent_is_gone_and_fails_with_our_errors(rides: W
         Child("model_serving.online.no_such_module").outcome()
 
 
-def own_module(folder: Path, *lines: str) -> dict[str, str]:
-    """An environment in which `python -m a_child` runs these lines, after one that is printed by Python's start."""
-    (folder / "sitecustomize.py").write_text("print('a plug-in says hello', flush=True)\n")
+def own_module(folder: Path, *lines: str, first: str = "a plug-in says hello") -> dict[str, str]:
+    """An environment in which `python -m a_child` runs these lines, after Python's start has printed the first one."""
+    (folder / "sitecustomize.py").write_text(f"print({first!r}, flush=True)\n")
     (folder / "a_child.py").write_text("\n".join(lines))
     return {**os.environ, "PYTHONPATH": str(folder)}
 
@@ -179,6 +181,13 @@ def test_a_child_that_hangs_is_ended(tmp_path: Path) -> None:
     child = Child("a_child", own_module(tmp_path, "import threading", "threading.Event().wait()"))
     with pytest.raises(TransientError, match="gave no outcome"):
         child.outcome(seconds=0.5)
+
+
+def test_an_outcome_that_nobody_expected_is_a_failure(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with Preparer(tmp_path, own_module(tmp_path, first='{"no": "folder"}')):
+        until("it has failed", lambda: read_preparation(tmp_path).state == "failed")
+        assert "failed unexpectedly" in read_preparation(tmp_path).why
+    assert any(record.exc_info and record.exc_info[0] is KeyError for record in caplog.records)
 
 
 def test_a_new_champion_is_served_by_the_next_start(rides: World, start: StartServer) -> None:

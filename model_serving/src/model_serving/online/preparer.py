@@ -65,10 +65,17 @@ class Preparer:
                 self._held.enter_context(in_use(bundle))
                 write_preparation(self._folder, Preparation("ready", folder=str(bundle)))
         except (TwinserveError, OSError) as error:
-            if not self._stopped.is_set():
-                self._tell(Preparation("failed", str(error), int(pause)))
-            return self._stopped.is_set()
+            return self._failed(str(error), pause)
+        except Exception:
+            logger.exception("preparing the model failed")
+            return self._failed("preparing the model failed unexpectedly; the service's log has the rest", pause)
         return True
+
+    def _failed(self, why: str, pause: float) -> bool:
+        """Tell the workers; not of a child that failed since it was ended."""
+        if not self._stopped.is_set():
+            self._tell(Preparation("failed", why, int(pause)))
+        return self._stopped.is_set()
 
     def _prepare(self) -> Path | None:
         with self._changing:
