@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from model_serving.online.seldom import Seldom
+from model_serving.online.seldom import MOST_KINDS, Seldom
 
 logger = logging.getLogger("a part of the service")
 
@@ -24,10 +24,29 @@ def test_it_is_said_again_later(caplog: pytest.LogCaptureFixture) -> None:
     faults = Seldom(logger, iter(moments).__next__)
     for _ in moments:
         faults.say(logging.WARNING, "away: %s", ConnectionError())
-    assert [record.getMessage() for record in caplog.records] == ["away: ConnectionError"] * 2
+    assert [record.getMessage() for record in caplog.records] == [
+        "away: ConnectionError",
+        "away: ConnectionError (1 more like it since the last line)",
+    ]
 
 
 def test_a_fault_nobody_thought_of_carries_its_trace(caplog: pytest.LogCaptureFixture) -> None:
     Seldom(logger).say(logging.ERROR, "it failed: %s", ZeroDivisionError("by nothing"), trace=True)
     assert caplog.records[0].exc_info is not None
     assert caplog.records[0].exc_info[0] is ZeroDivisionError
+
+
+def test_a_frequent_fault_hides_no_rare_one(caplog: pytest.LogCaptureFixture) -> None:
+    faults = Seldom(logger)
+    for _ in range(1000):
+        faults.say(logging.WARNING, "away: %s", ConnectionError())
+    faults.say(logging.ERROR, "it failed: %s", ZeroDivisionError("by nothing"), trace=True)
+    assert [record.getMessage() for record in caplog.records] == ["away: ConnectionError", "it failed: by nothing"]
+    assert caplog.records[1].exc_info is not None
+
+
+def test_so_many_kinds_are_told_apart_and_no_more(caplog: pytest.LogCaptureFixture) -> None:
+    faults = Seldom(logger)
+    for number in range(3 * MOST_KINDS):
+        faults.say(logging.ERROR, "it failed: %s", type(f"Fault{number}", (Exception,), {})())
+    assert len(caplog.records) == MOST_KINDS + 1

@@ -5,12 +5,23 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 QUIET_SECONDS = 10.0
+MOST_KINDS = 100  # of errors that are told apart; the rest share a line
+
+
+@dataclass
+class _Silence:
+    """Of one kind of error: until when, and how many it has swallowed."""
+
+    until: float = float("-inf")
+    swallowed: int = 0
 
 
 class Seldom:
-    """Says what goes wrong once in a while, however many requests it goes wrong with.
+    """Says what goes wrong once in a while, however many requests it goes wrong with; each kind of error by itself,
+    so that a frequent one doesn't hide a rare one.
 
     Args:
         clock: seconds.
@@ -18,11 +29,22 @@ class Seldom:
 
     def __init__(self, logger: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
         self._logger, self._clock = logger, clock
-        self._quiet_until = 0.0
+        self._silences: dict[type[BaseException], _Silence] = {}
 
     def say(self, level: int, message: str, error: BaseException, *, trace: bool = False) -> None:
-        """Log the message with what the error says in place of its `%s`, unless something was said a moment ago."""
-        now = self._clock()
-        if now >= self._quiet_until:
-            self._quiet_until = now + QUIET_SECONDS
-            self._logger.log(level, message, str(error) or type(error).__name__, exc_info=error if trace else None)
+        """Log the message with what the error says in place of its `%s`, unless one of its kind was told a moment ago;
+        with it, how many were not told since the last one.
+        """
+        now, silence = self._clock(), self._silence(type(error))
+        if now < silence.until:
+            silence.swallowed += 1
+            return
+        before = f" ({silence.swallowed} more like it since the last line)" if silence.swallowed else ""
+        silence.until, silence.swallowed = now + QUIET_SECONDS, 0
+        text = (str(error) or type(error).__name__) + before
+        self._logger.log(level, message, text, exc_info=error if trace else None)
+
+    def _silence(self, kind: type[BaseException]) -> _Silence:
+        if kind not in self._silences and len(self._silences) >= MOST_KINDS:
+            kind = BaseException
+        return self._silences.setdefault(kind, _Silence())
