@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import httpx
 import psutil
@@ -19,6 +22,9 @@ from serving_worlds import (
     fitted_classifier,
 )
 from waiting import until
+
+from model_serving.online.tenancy import sole_tenant
+from twinserve.errors import BadInput
 
 pytestmark = pytest.mark.integration
 ASKED = {"request_id": "r", "driver_ids": [*FRESH, UNKNOWN]}
@@ -112,6 +118,36 @@ def test_a_taken_port_is_one_line(rides: World) -> None:
         done = rides.run("serve", "--port", str(port), exit_code=65)
     assert f"can't listen on 127.0.0.1:{port}: Address already in use" in done.stderr
     assert "--port" in done.stderr
+
+
+def test_a_second_service_on_a_port_leaves_the_first_alone(rides: World, start: StartServer) -> None:
+    first = start(rides)
+    folder = rides.settings.home / "bentoml" / str(first.port)
+    until("its folder is there", (folder / "tmp").exists)
+    (folder / "tmp" / "of the first").touch()
+    # the first one does not listen yet, and on the second address it never will
+    for address in ("127.0.0.1", "127.0.0.2"):
+        done = rides.run("serve", "--host", address, "--port", str(first.port), exit_code=65)
+        assert f"another service (process {first.process.pid}) has {folder}" in done.stderr
+        assert "--port" in done.stderr
+    assert (folder / "tmp" / "of the first").exists()
+    first.await_ready()
+    assert first.ask(ASKED).status_code == 200
+
+
+def test_the_folder_of_a_service_that_was_killed_is_free(tmp_path: Path) -> None:
+    code = f"from pathlib import Path\nfrom {sole_tenant.__module__} import sole_tenant\n"
+    code += f"with sole_tenant(Path({str(tmp_path)!r})): print('has it', flush=True); input()"
+    holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "has it\n"
+    with pytest.raises(BadInput, match=f"process {holder.pid}"), sole_tenant(tmp_path):
+        pass
+    holder.kill()
+    holder.communicate()
+    for _ in range(2):
+        with sole_tenant(tmp_path):
+            assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
 
 
 def test_an_unknown_host_is_one_line(rides: World) -> None:

@@ -15,6 +15,7 @@ from model_serving.online.preparer import Preparer
 from model_serving.online.stop_signals import StopSignals
 from model_serving.online.stopping import STOP_SECONDS, serve_until_stopped
 from model_serving.online.supervisor import running_supervisor
+from model_serving.online.tenancy import sole_tenant
 from twinserve.errors import BadInput
 from twinserve.settings import Settings, child_environment, export
 
@@ -25,15 +26,16 @@ def serve(settings: Settings, host: str, port: int) -> None:
     """Serve until SIGINT or SIGTERM, and through the drain time after it; the workers are gone when this returns.
 
     Raises:
-        BadInput: no such host, or the port is taken.
+        BadInput: no such host, or the port is taken, if only by a service that is about to listen.
         TransientError: the supervisor ended of itself.
     """
-    address = free_address(host, port)
     settings = settings.model_copy(update={"online_port": port})
     folder = service_folder(settings)
-    # the model is prepared while Redis starts and BentoML is imported, here and then in the workers
-    with _temporary_files(folder / "tmp"), Preparer(folder, own_environment(settings, folder)):
-        _serve_from_redis(settings, folder, address, port)
+    with sole_tenant(folder):  # first: a service that has the folder may not listen yet
+        address = free_address(host, port)
+        # the model is prepared while Redis starts and BentoML is imported, here and then in the workers
+        with _temporary_files(folder / "tmp"), Preparer(folder, own_environment(settings, folder)):
+            _serve_from_redis(settings, folder, address, port)
 
 
 def _serve_from_redis(settings: Settings, folder: Path, address: str, port: int) -> None:
