@@ -35,6 +35,7 @@ from twinserve.logs import configure_logging
 from twinserve.onnx_scorer import import_runtime
 from twinserve.settings import Settings, load_settings
 
+logger = logging.getLogger(__name__)
 PARENT_CHECK_SECONDS = 1.0
 FIRST_TRY_SECONDS = 60.0  # after that /livez and the reason for not being ready matter more
 
@@ -103,21 +104,30 @@ class OnlineApplication:
                     task.cancel()
                     with suppress(asyncio.CancelledError):
                         await task
+                if self.readiness.serving:
+                    await self.readiness.serving.batcher.close()
                 if self._tracer:
                     await self._tracer.close()
 
     async def _load(self) -> None:
-        """Load the model, then look after memory until the service stops, and let go of the online store."""
+        """Load the model, then look after memory until the service stops."""
         try:
             load = bundle_loader(self.settings, self._metrics)
-            await asyncio.to_thread(import_runtime)  # while the supervisor still prepares
-            prepared = partial(read_preparation, service_folder(self.settings))
-            await self.readiness.follow(prepared, load)
+            await _import_early()
+            await self.readiness.follow(partial(read_preparation, service_folder(self.settings)), load)
             with no_automatic_collection():
                 await collect_when_idle(lambda: self.inference.under_way == 0)
-        finally:
-            if self.readiness.serving:
-                await self.readiness.serving.batcher.close()
+        except Exception:  # nobody awaits this before the worker stops
+            logger.exception("the model is no longer loaded or looked after")
+            self.readiness.give_up("loading the model ended unexpectedly; the service's log has the rest")
+
+
+async def _import_early() -> None:
+    """While the supervisor still prepares. What goes wrong does so again when a model is loaded that needs it."""
+    try:
+        await asyncio.to_thread(import_runtime)
+    except Exception:
+        logger.exception("what scores ONNX models can't be imported")
 
 
 def online_application() -> OnlineApplication:

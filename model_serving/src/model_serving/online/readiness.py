@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil
 from pathlib import Path
 
 from model_serving.online.batcher import Batcher
@@ -17,7 +18,7 @@ from model_serving.online.wire import Model, RequestShape
 from twinserve.errors import TwinserveError
 
 logger = logging.getLogger(__name__)
-SOON_SECONDS, AGAIN_SECONDS = 0.05, 1.0
+SOON_SECONDS, AGAIN_SECONDS, LONGEST_SECONDS = 0.05, 1.0, 30.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Readiness:
         self.retry_after = 1
         self.draining = False
         self._tried_once = asyncio.Event()
+        self._traced = ""
 
     def needed(self) -> Serving:
         """What to serve with.
@@ -77,6 +79,12 @@ class Readiness:
             logger.info("draining")
         self.draining = True
 
+    def give_up(self, why: str) -> None:
+        """There will be no further try; a model that is loaded goes on serving."""
+        if not self.serving:
+            self._explain(why)
+        self._tried_once.set()
+
     async def first_try(self, seconds: float) -> None:
         """Wait until the first attempt to load has ended, well or not, for `seconds` at most."""
         with suppress(TimeoutError):
@@ -84,22 +92,28 @@ class Readiness:
 
     async def follow(self, look: Callable[[], Preparation], build: Callable[[Path], Serving]) -> None:
         """Look how far the supervisor is, until it has a model and `build`, called in a thread, has loaded it."""
+        pause = AGAIN_SECONDS
         while True:
             found = look()
-            if found.state == "ready" and await self._tried(lambda folder=found.folder: build(Path(folder))):  # type: ignore[misc]
-                return
+            if found.state == "ready":
+                if await self._tried(build, Path(found.folder)):
+                    return
+                self.retry_after = ceil(pause)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_SECONDS)  # what is damaged mostly stays so
+                continue
             if found.state == "failed":
                 self.retry_after = found.retry_after
                 self._failed(found.why)
             await asyncio.sleep(SOON_SECONDS if found.state == "preparing" else AGAIN_SECONDS)
 
-    async def _tried(self, build: Callable[[], Serving]) -> bool:
+    async def _tried(self, build: Callable[[Path], Serving], folder: Path) -> bool:
         try:
-            self.serving = await asyncio.to_thread(build)
+            self.serving = await asyncio.to_thread(build, folder)
         except TwinserveError as error:
             self._failed(str(error))
-        except Exception:
-            logger.exception("loading the model failed")
+        except Exception as error:
+            self._trace(error)
             self._failed("loading the model failed unexpectedly; the service's log has the rest")
         else:
             model = self.serving.serves
@@ -107,6 +121,12 @@ class Readiness:
             self._note(model)
             self._tried_once.set()
         return self.serving is not None
+
+    def _trace(self, error: Exception) -> None:
+        """Once for each error: tries that fail alike say nothing new."""
+        if repr(error) != self._traced:
+            self._traced = repr(error)
+            logger.error("loading the model failed", exc_info=error)
 
     def _failed(self, why: str) -> None:
         self._explain(why)
