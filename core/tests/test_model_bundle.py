@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from twinserve.errors import ContractMismatch
-from twinserve.model_bundle import DRAFT, FILES, KEPT, BundleNote, in_use, laid_down, newest, read_note
+from twinserve.errors import ContractMismatch, PermanentError
+from twinserve.model_bundle import DRAFT, FILES, KEPT, BundleNote, in_use, laid_down, load_prepared, newest, read_note
 from twinserve.model_files import folder_digest
 
 
@@ -89,3 +89,27 @@ def test_old_bundles_go_but_none_that_serves(lay: Callable[[str], Path]) -> None
         assert newest(serves.parent) == bundles[-1]
     lay("6")
     assert not serves.exists()
+
+
+def test_nobody_else_may_enter_the_folder_of_the_bundles(tmp_path: Path) -> None:
+    wanted, shelf = version_of(tmp_path / "source", "1"), tmp_path / "shelf"
+    shelf.mkdir()
+    for mode in (0o777, 0o775, 0o750):
+        shelf.chmod(mode)
+        bundle = laid_down(shelf, wanted, Fetch("1"))
+        assert shelf.stat().st_mode & 0o777 == 0o700
+        shelf.chmod(mode)
+        with pytest.raises(PermanentError, match="others may enter"):
+            load_prepared(bundle)
+
+
+def test_somebody_elses_folder_is_refused(tmp_path: Path) -> None:
+    theirs = Path("/")
+    if os.geteuid() == 0:
+        theirs = tmp_path / "theirs"
+        theirs.mkdir()
+        os.chown(theirs, 1, 1)
+    fetch = Fetch("1")
+    with pytest.raises(PermanentError, match="belongs to user"):
+        laid_down(theirs, version_of(tmp_path / "source", "1"), fetch)
+    assert fetch.calls == 0

@@ -184,9 +184,12 @@ def test_a_child_that_hangs_is_ended(tmp_path: Path) -> None:
 
 
 def test_an_outcome_that_nobody_expected_is_a_failure(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with Preparer(tmp_path, own_module(tmp_path, first='{"no": "folder"}')):
-        until("it has failed", lambda: read_preparation(tmp_path).state == "failed")
-        assert "failed unexpectedly" in read_preparation(tmp_path).why
+    folder = tmp_path / "service"
+    folder.mkdir(mode=0o755)
+    with Preparer(folder, own_module(tmp_path, first='{"no": "folder"}')):
+        assert folder.stat().st_mode & 0o777 == 0o700, "nobody else says which bundle to load"
+        until("it has failed", lambda: read_preparation(folder).state == "failed")
+        assert "failed unexpectedly" in read_preparation(folder).why
     assert any(record.exc_info and record.exc_info[0] is KeyError for record in caplog.records)
 
 

@@ -7,7 +7,8 @@
     features.json   what its features were last found to fit; see `twinserve.features.registry_state`
     in-use          locked (shared) by those who serve it
 
-A bundle appears whole or not at all. Those that nobody uses go, but for the newest few.
+The folder of the model is ours alone: what a bundle is held against lies beside it. A bundle appears whole or not at
+all. Those that nobody uses go, but for the newest few.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from twinserve.atomic import move_folder, sync_tree, write_atomically
 from twinserve.errors import ContractMismatch
 from twinserve.locks import one_at_a_time
 from twinserve.model_files import folder_digest, refuse_damaged
+from twinserve.private_folder import make_private, refuse_shared
 from twinserve.served_model import ServedModel, load_served
 from twinserve.settings import Settings
 
@@ -60,7 +62,9 @@ def laid_down(folder: Path, wanted: BundleNote, fetch: Fetch) -> Path:
 
     Raises:
         TransientError: the disk is full.
+        PermanentError: the folder is somebody else's.
     """
+    make_private(folder)  # before what is there is looked at
     bundle = folder / f"{wanted.version}-{wanted.digest[:DIGITS]}"
     with one_at_a_time(folder / "changing"):
         if not _is_intact(bundle, wanted):
@@ -95,7 +99,9 @@ def load_prepared(bundle: Path, scorer: str = "auto") -> ServedModel:
 
     Raises:
         ContractMismatch: it is damaged, or does not reproduce the golden rows.
+        PermanentError: others could have written it.
     """
+    refuse_shared(bundle.parent)
     note = read_note(bundle)
     refuse_damaged(f"{note.name} version {note.version} in {bundle}", bundle / FILES, note.digest)
     return load_served(note.name, note.version, bundle / FILES, scorer, with_original=False, few=True)

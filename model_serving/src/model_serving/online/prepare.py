@@ -22,6 +22,7 @@ def prepare(settings: Settings) -> Path:
         StepMissing: no champion, or its feature service is not registered.
         ContractMismatch: damaged, or it does not fit.
         TransientError: MLflow or the feature registry can't be reached.
+        PermanentError: the folder of the bundles is somebody else's.
     """
     with FeatureCheck(settings) as features:
         bundle = _champion(settings)

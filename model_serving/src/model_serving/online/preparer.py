@@ -12,6 +12,7 @@ from model_serving.online.child import Child
 from model_serving.online.preparation import Preparation, write_preparation
 from twinserve.errors import TwinserveError
 from twinserve.model_bundle import in_use
+from twinserve.private_folder import make_private
 
 logger = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
@@ -27,6 +28,9 @@ class Preparer:
     Args:
         folder: of the service.
         environment: of the process.
+
+    Raises:
+        PermanentError: the folder is somebody else's.
     """
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
@@ -38,6 +42,7 @@ class Preparer:
         self._thread = threading.Thread(target=self._run, name="preparer", daemon=True)
 
     def __enter__(self) -> Self:
+        make_private(self._folder)  # it says which bundle to load
         write_preparation(self._folder, Preparation("preparing"))
         self._thread.start()
         return self
