@@ -12,10 +12,10 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import httpx
 import pytest
 from serving_worlds import FRESH, StartServer, World
 from starlette.responses import Response
-from starlette.testclient import TestClient
 from waiting import until
 
 from model_serving.online.access_log import AccessLog
@@ -146,6 +146,11 @@ def test_spans_go_where_they_are_collected_and_continue_the_callers_trace(rides:
     assert [line["answer"]["outcome"] for line in answers] == ["ok"]
 
 
+async def answer(service: httpx.ASGITransport) -> str:
+    async with httpx.AsyncClient(transport=service, base_url="http://service") as client:
+        return (await client.post("/inference")).text
+
+
 @pytest.mark.parametrize("silent", [True, False])
 def test_a_dead_collector_does_not_hold_up_the_end(silent: bool) -> None:
     """It takes connections and never answers, or refuses them."""
@@ -154,7 +159,8 @@ def test_a_dead_collector_does_not_hold_up_the_end(silent: bool) -> None:
         if silent:
             collector.listen()
         tracer = Tracer(f"http://127.0.0.1:{collector.getsockname()[1]}/v1/traces")
-        assert TestClient(tracer.traced(Response("answered"))).post("/inference").text == "answered"
+        service = httpx.ASGITransport(tracer.traced(Response("answered")))
+        assert asyncio.run(answer(service)) == "answered"
         began = time.monotonic()
         asyncio.run(tracer.close())  # the loop's end is part of the service's
         assert time.monotonic() - began < 3 * LAST_SECONDS  # a request's own limit would be 10 s, and its retries
