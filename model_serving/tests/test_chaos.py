@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -124,7 +125,7 @@ def test_a_worker_is_killed(
     with meanwhile(stage.world), stage.load() as load:
         load.await_answers(2 * CONNECTIONS)
         victim = stage.server.workers()[0]
-        theirs = {end.raddr.port for end in victim.net_connections("tcp") if end.raddr}
+        theirs = their_ends(victim)
         victim.kill()
         stage.everybody_ready(ready + 1)
         load.await_answers(2 * CONNECTIONS)
@@ -216,15 +217,17 @@ SLOW = {
 MANY = b'{"request_id":"r","driver_ids":[%s]}' % b",".join(b"%d" % key for key in range(10**6, 10**6 + 1000))
 # 16 MB of answers: more than the system takes in for a client that reads nothing
 UNREAD = (HEAD + b"Content-Length: %d\r\n\r\n" % len(MANY) + MANY) * 400
+READ_NOTHING = 4  # clients
 
 
 def test_two_hundred_slow_clients(stage: Stage, before: Footprint) -> None:
     """They hold a descriptor each, and nobody up; who leaves a body unfinished is told so, and let go."""
+    before = replace(before, megabytes=megabytes_after_unread_answers(stage))
     with ExitStack() as held:
         with stage.load() as load:
             kinds = [list(SLOW)[number % len(SLOW)] for number in range(200)]
             clients = [held.enter_context(slow_client(stage.server.port, kind)) for kind in kinds]
-            for _ in range(4):
+            for _ in range(READ_NOTHING):
                 held.enter_context(client_that_reads_nothing(stage.server.port))
             load.await_answers(4 * CONNECTIONS)
         assert set(load.outcomes()) <= {*WELL}
@@ -233,6 +236,20 @@ def test_two_hundred_slow_clients(stage: Stage, before: Footprint) -> None:
             assert told.startswith(b"HTTP/1.1 408 ")
             assert b'"body_timeout"' in told
     stage.await_footprint(before)
+
+
+def megabytes_after_unread_answers(stage: Stage) -> float:
+    """What it holds once each worker had as many such clients as will come: memory once needed for them, it keeps."""
+    clients: set[int] = set()
+    with ExitStack() as held:
+        while any(len(clients & their_ends(worker)) < READ_NOTHING for worker in stage.server.workers()):
+            clients.add(held.enter_context(client_that_reads_nothing(stage.server.port)).getsockname()[1])
+    return stage.footprint().megabytes
+
+
+def their_ends(worker: psutil.Process) -> set[int]:
+    """The ports of those that are connected to it."""
+    return {end.raddr.port for end in worker.net_connections("tcp") if end.raddr}
 
 
 def client_that_reads_nothing(port: int) -> socket.socket:

@@ -34,10 +34,12 @@ from waiting import until
 
 from twinserve.errors import TransientError
 from twinserve.features.materialize import materialize
+from twinserve.features.online import CONNECTIONS as REDIS_CONNECTIONS
 
 ASKED_FOR = [*FRESH, STALE, NULL, UNKNOWN]
 WORKERS = 2
-MEGABYTES = 60.0  # a worker that was just started and one that is warm differ by less
+DESCRIPTORS = 4  # one or two are seen to come and go
+MEGABYTES = WORKERS * 10.0  # as much as a soak lets one grow; after most faults it is less than one
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,10 @@ class Footprint:
     megabytes: float
 
     def within(self, other: Footprint) -> bool:
-        """Whether it is no more than `other` and a little, and has no more connections than there were callers."""
+        """Whether it is no more than `other` and a little, and has no more connections than its workers may have."""
         return (
-            self.connections <= max(other.connections, WORKERS * CONNECTIONS)
-            and self.descriptors - self.connections <= other.descriptors - other.connections + 16
+            self.connections <= WORKERS * REDIS_CONNECTIONS
+            and self.descriptors - self.connections <= other.descriptors - other.connections + DESCRIPTORS
             and self.megabytes <= other.megabytes + MEGABYTES
         )
 
