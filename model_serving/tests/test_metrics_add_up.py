@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -59,5 +60,8 @@ def test_counters_of_all_workers_are_what_callers_counted(stage: Stage, tmp_path
         assert 0 <= totals.total() - sum(seen[outcome] for outcome in WELL) <= broken
         assert all(totals[outcome] >= seen[outcome] for outcome in WELL)
         assert [counted(server, broken) for _ in range(2 * WORKERS)] == [totals] * 2 * WORKERS
+        # that one has died is told
+        assert f"twinserve_inference_worker_starts_total {WORKERS + 1}.0" in server.http.get("/metrics").text
+        assert len(re.findall(r"worker \d+ starts", server.log.read_text())) == WORKERS + 1
     finally:
         server.stop()

@@ -92,6 +92,8 @@ class OnlineApplication:
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         _log_our_way(self.settings)
+        logger.info("worker %d starts", os.getpid())
+        self._metrics.note_start()
         asyncio.get_running_loop().add_signal_handler(DRAIN, self.readiness.drain)
         with unhurried_logging(self._metrics.note_lost_line):
             tasks = [asyncio.create_task(self._load()), asyncio.create_task(_leave_with_parent())]

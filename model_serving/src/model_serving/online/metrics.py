@@ -48,6 +48,10 @@ class InferenceMetrics:
             "Log lines dropped since too many waited for a slow disk",
             registry=self.registry,
         )
+        self._starts = Counter(
+            f"{PREFIX}_worker_starts", "Workers started since the service was; more than there are: some have died",
+            registry=self.registry,
+        )  # fmt: skip
         self._stages = {stage: self._stage_seconds.labels(stage) for stage in STAGES}
         self._model_labels = ("", "")
         self._outcomes: dict[str, tuple[Counter, Histogram]] = {}
@@ -60,6 +64,10 @@ class InferenceMetrics:
             f"{PREFIX}_model", "1 for each version that a worker has loaded since the start",
             ["model_name", "model_version"], multiprocess_mode="mostrecent", registry=self.registry,
         )  # fmt: skip
+
+    def note_start(self) -> None:
+        """Note that this worker begins."""
+        self._starts.inc()
 
     def note_lost_line(self) -> None:
         """Note a line of the log that could not be written in time."""
