@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
 from serving_worlds import StartServer, World
 from small_disk import on_small_disk
 
-from model_serving.online.metric_files import SIZES
+from model_serving.online.metric_files import SIZES, reserve_metric_files
 
 RESERVE = """
 import os, sys
@@ -58,6 +61,19 @@ def test_a_worker_that_finds_no_room_says_so(tmp_path: Path) -> None:
     code, said = run(tmp_path, f"{sum(SIZES.values()) // 2}", RESERVE)
     assert code == 1
     assert "no room for metrics" in said
+
+
+def test_a_dead_worker_gives_back_what_it_did_not_use(tmp_path: Path) -> None:
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    count = "from prometheus_client import Counter; Counter('asked', 'x').inc(3)"
+    subprocess.run([sys.executable, "-c", RESERVE + count], env=environment, check=True)
+    reserve_metric_files(tmp_path)
+    of_the_dead = [file for file in tmp_path.iterdir() if not file.stem.endswith(f"_{os.getpid()}")]
+    assert len(of_the_dead) == len(SIZES)
+    assert sum(file.stat().st_size for file in of_the_dead) < 1000
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, str(tmp_path))  # type: ignore[no-untyped-call]
+    assert registry.get_sample_value("asked_total") == 3
 
 
 @pytest.mark.integration

@@ -8,6 +8,7 @@ is used as it is.
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
 
 from twinserve.errors import TransientError
@@ -23,12 +24,16 @@ SIZES = {
 
 
 def reserve_metric_files(folder: Path) -> None:
-    """Make this process's files in BentoML's folder of metrics; before any metric is made.
+    """Make this process's files in BentoML's folder of metrics; before any metric is made. Workers that are gone
+    give back what they did not use: one that dies again and again would fill the disk.
 
     Raises:
         TransientError: the disk is full.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob("*_*.db"):
+        if _is_gone(int(left.stem.rpartition("_")[2])):
+            _trim(left)
     for kind, size in SIZES.items():
         file = os.open(folder / f"{kind}_{os.getpid()}.db", os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -37,3 +42,20 @@ def reserve_metric_files(folder: Path) -> None:
             raise TransientError(f"no room for metrics in {folder}: {error.strerror}", fix="Make room") from error
         finally:
             os.close(file)
+
+
+def _is_gone(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # somebody else's by now
+        pass
+    return False
+
+
+def _trim(file: Path) -> None:
+    """Cut off what prometheus_client does not read: the file begins with the number of bytes that are used."""
+    with file.open("r+b") as content:
+        (used,) = struct.unpack("i4x", content.read(8))
+        content.truncate(max(used, 8))
