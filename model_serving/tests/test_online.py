@@ -158,6 +158,9 @@ async def test_bad_requests(client: Client) -> None:
     assert await client.refused(body(*range(1001))) == "too_many_candidates"
     form = await client.http.post("/inference", content="a=1", headers={"content-type": "text/plain"})
     assert checked(form) == "unsupported_media_type"
+    small = await client.http.post("/inference", content=b"\x1f\x8b", headers=JSON | {"content-encoding": "gzip"})
+    assert checked(small) == "unsupported_media_type"
+    assert "not compressed" in small.json()["error"]["message"]
     assert checked(await client.http.get("/inference")) == "method_not_allowed"
 
 

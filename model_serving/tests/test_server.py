@@ -120,6 +120,11 @@ def test_a_taken_port_is_one_line(rides: World) -> None:
     assert "--port" in done.stderr
 
 
+def test_an_address_of_another_machine_is_one_line(rides: World) -> None:
+    done = rides.run("serve", "--host", "192.0.2.1", exit_code=65)
+    assert "can't listen on 192.0.2.1:8172: Cannot assign requested address. Correct --host" in done.stderr
+
+
 def test_a_second_service_on_a_port_leaves_the_first_alone(rides: World, start: StartServer) -> None:
     first = start(rides)
     folder = rides.settings.home / "bentoml" / str(first.port)

@@ -65,7 +65,7 @@ CODES: dict[str, tuple[int, str]] = {
     "body_timeout": (408, "the body did not arrive in time"),
     "body_too_large": (413, "the body has too many bytes"),
     "too_many_candidates": (413, "the list of candidates is too long"),
-    "unsupported_media_type": (415, "the body is declared as something else than application/json"),
+    "unsupported_media_type": (415, "the body is declared as something else than application/json, or as compressed"),
     "missing_field": (422, "a field is not there"),
     "unknown_field": (422, "a field has no meaning here"),
     "wrong_type": (422, "a value is not of the type that the field has"),

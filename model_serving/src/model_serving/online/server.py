@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import shutil
@@ -113,6 +114,8 @@ def free_address(host: str, port: int) -> str:
         except OSError as error:
             raise BadInput(
                 f"can't listen on {host}:{port}: {error.strerror}",
-                fix="Stop what listens there, or take another port with --port or TWINSERVE_ONLINE_PORT",
+                fix="Correct --host or TWINSERVE_ONLINE_HOST"
+                if error.errno == errno.EADDRNOTAVAIL
+                else "Stop what listens there, or take another port with --port or TWINSERVE_ONLINE_PORT",
             ) from None
     return str(address[0])

@@ -144,7 +144,7 @@ def _declared_length(scope: Scope) -> int:
     """What the headers say of the body's length; 0 where they don't.
 
     Raises:
-        Refusal: they say that it is no JSON.
+        Refusal: they say that it is no JSON, or compressed.
     """
     length = 0
     for name, value in scope["headers"]:
@@ -152,6 +152,8 @@ def _declared_length(scope: Scope) -> int:
             _refuse_other_media(value)
         elif name == b"content-length" and value.isdigit():
             length = int(value[:20])
+        elif name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            raise Refusal("unsupported_media_type", "send the body as it is, not compressed")
     return length
 
 
