@@ -36,10 +36,10 @@ class Supervisor:
         """Listen no more, let the workers finish what they have, and return when they are gone.
 
         The supervisor refuses to stop while it looks after its workers, and does not hear before its loop runs: it is
-        told until it does.
+        told until it does. There is no loop before its thread has made one.
         """
         while self.is_running():
-            if not self._arbiter._stopping:
+            if self._arbiter.loop is not None and not self._arbiter._stopping:
                 self._arbiter.loop.add_callback(self._begin_to_stop)
             self._arbiter._thread.join(RETRY_SECONDS)
 
