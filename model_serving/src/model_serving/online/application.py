@@ -37,6 +37,8 @@ from twinserve.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
 PARENT_CHECK_SECONDS = 1.0
+STATIC = "/static_content"
+OF_BENTOML = ("/livez", "/readyz", "/healthz", "/metrics")
 FIRST_TRY_SECONDS = 60.0  # after that /livez and the reason for not being ready matter more
 
 
@@ -64,7 +66,7 @@ class OnlineApplication:
             Route("/", self._page, methods=["GET"]),
             Route("/docs.js", self._script, methods=["GET"]),
             Route("/docs.json", self._openapi, methods=["GET"]),
-            Mount("/static_content", StaticFiles(directory=swagger_files())),
+            Mount(STATIC, StaticFiles(directory=swagger_files())),
         ]
 
     async def _page(self, _: Request) -> Response:
@@ -135,6 +137,12 @@ async def _import_early() -> None:
 def online_application() -> OnlineApplication:
     """The application, with the settings of this process's environment."""
     return OnlineApplication(load_settings())
+
+
+def paths() -> frozenset[str]:
+    """Of every page but `/inference`, BentoML's included."""
+    static = (f"{STATIC}/{file.name}" for file in swagger_files().iterdir())
+    return frozenset(("/", "/docs.js", "/docs.json", *OF_BENTOML, *static))
 
 
 def swagger_files() -> Path:

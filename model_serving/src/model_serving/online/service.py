@@ -14,7 +14,7 @@ import bentoml
 from bentoml._internal.configuration.containers import BentoMLContainer
 from prometheus_client.values import MutexValue, ValueClass
 
-from model_serving.online.application import online_application
+from model_serving.online.application import online_application, paths
 from model_serving.online.front import Front
 from model_serving.online.last_answers import LastAnswers
 from model_serving.online.metric_files import reserve_metric_files
@@ -29,7 +29,7 @@ class FrontedService(bentoml.Service[Any]):  # type: ignore[misc] # BentoML load
 
     def to_asgi(self, is_main: bool = True) -> Front:
         """What a worker runs."""
-        return Front(application.entrance, super().to_asgi(is_main))
+        return Front(application.entrance, super().to_asgi(is_main), paths())
 
 
 @bentoml.service(name="inference", service_class=FrontedService)
