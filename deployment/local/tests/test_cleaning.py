@@ -44,14 +44,14 @@ def clean(home: Path) -> subprocess.CompletedProcess[str]:
 def redis_user(home: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that holds a lease of the embedded Redis."""
     with subprocess.Popen(
-        [sys.executable, "-c", LEASE], env=environment(home), stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", LEASE], env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as it:
         try:
             assert it.stdout
             assert it.stdout.readline() == "there\n"
             yield it
         finally:
-            it.terminate()
+            it.send_signal(signal.SIGINT)  # by SIGTERM it would leave its Redis
 
 
 def redis_port(home: Path) -> int:
