@@ -21,7 +21,8 @@ from twinserve.features.redis_errors import concerns_one_key, read_refused
 from twinserve.features.redis_link import RedisLink
 
 Node = tuple[str, int]
-ROUNDS = 5  # how often a command may be sent on before a read is given up
+# seconds before a command is sent on once more; a slot on the move comes to rest within milliseconds
+PAUSES = (0.0, 0.0, 0.005, 0.01, 0.02, 0.04, 0.08)
 REFRESH_SECONDS = 1.0  # a table is not asked for more often than that, unless nobody has one
 _ASKING = command(b"ASKING")
 _SLOTS = command(b"CLUSTER", b"SLOTS")
@@ -63,7 +64,7 @@ class ClusterLink:
         """Put the reply to each command in its place; the places of those that are refused, which end the read."""
         slots = [key_slot(name) for name, _ in commands]
         waiting, failed = list(range(len(commands))), None
-        for _ in range(ROUNDS):
+        for pause in PAUSES:
             await self._know_slots(deadline)
             asked = await self._ask_nodes(commands, slots, waiting, deadline)
             replies_now, failed = asked
@@ -75,6 +76,8 @@ class ClusterLink:
                 return refused
             if failed is not None:
                 await self._refresh(deadline)
+            elif pause:
+                await asyncio.sleep(pause)
         raise failed or TransientError("the Redis Cluster moves the same keys again and again", fix="Try again")
 
     async def close(self) -> None:
