@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from benchmarks.online.measured import Figures
 from benchmarks.online.works import Work
 from benchmarks.plot import MARKS, OTHERS, OURS
+from benchmarks.table import three_digits
 from twinserve.atomic import atomic_file
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def draw(work: Work, figures: list[Figures], target: Path) -> Path | None:
 
 def _bars(axes: Axes, there: list[Figures], colours: list[str], values: list[float], label: str) -> None:
     axes.barh([each.title for each in there], values, color=colours)
-    axes.bar_label(axes.containers[0], fmt="{:,.3g}", padding=3)  # type: ignore[arg-type] # what barh has made
+    axes.bar_label(axes.containers[0], labels=[three_digits(value) for value in values], padding=3)  # type: ignore[arg-type] # what barh has made
     axes.set(xscale="log", xlabel=label, xlim=(min(values) / 3, max(values) * 3))
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)
@@ -49,9 +50,8 @@ def _bars(axes: Axes, there: list[Figures], colours: list[str], values: list[flo
 def _lines(axes: Axes, there: list[Figures], colours: list[str]) -> None:
     for each, colour, mark in zip(there, colours, MARKS, strict=False):
         values = [getattr(each.best, name) * 1e3 for name in SHARES]
-        axes.plot(list(SHARES.values()), values, label=each.title, color=colour, marker=mark)
+        axes.plot(list(SHARES.values()), values, color=colour, marker=mark)  # whose they are, the bars beside them say
     axes.set(yscale="log", ylabel="milliseconds")
     axes.yaxis.set_major_formatter("{x:,g}")
     axes.grid(visible=True, alpha=0.3)
-    axes.legend(frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
