@@ -43,8 +43,9 @@ def clean(home: Path) -> subprocess.CompletedProcess[str]:
 @contextmanager
 def redis_user(home: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that holds a lease of the embedded Redis."""
+    command = [sys.executable, "-c", LEASE]
     with subprocess.Popen(
-        [sys.executable, "-c", LEASE], env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as it:
         try:
             assert it.stdout
