@@ -364,12 +364,18 @@ def asking(batcher: Batcher, *keys: int) -> list[asyncio.Task[Choice]]:
     return [asyncio.ensure_future(batcher.answer(InferenceRequest(str(key), [key], {"k": [key]}))) for key in keys]
 
 
+async def under_way(batcher: Batcher, key: int) -> list[asyncio.Task[Choice]]:
+    """As `asking`, once its batch has begun to read."""
+    asked = asking(batcher, key)
+    await asyncio.sleep(0)  # it joins those that wait
+    await asyncio.sleep(0)  # their batch begins
+    return asked
+
+
 async def test_what_comes_while_a_batch_is_under_way_is_the_next_batch(rides: World) -> None:
     shelf, sizes = Gated(1), list[int]()
     batcher = Batcher(plane_of(rides.contract(classifier_output()), "highest", shelf), 100, 5.0, sizes.append)
-    first = asking(batcher, 1)
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    first = await under_way(batcher, 1)
     later = [task for key in (2, 3, 4) for task in asking(batcher, key)]
     await asyncio.sleep(0)
     shelf.gates[1].set()
@@ -380,9 +386,7 @@ async def test_what_comes_while_a_batch_is_under_way_is_the_next_batch(rides: Wo
 async def test_a_slow_batch_does_not_stand_in_the_way(rides: World) -> None:
     shelf = Gated(1)
     batcher = Batcher(plane_of(rides.contract(classifier_output()), "highest", shelf), 100, 5.0, lambda _: None)
-    slow = asking(batcher, 1)
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    slow = await under_way(batcher, 1)
     others = [await asyncio.gather(*asking(batcher, key)) for key in (2, 3)]
     assert [choice.prediction for (choice,) in others] == [2, 3]
     assert not slow[0].done()
@@ -393,9 +397,7 @@ async def test_a_slow_batch_does_not_stand_in_the_way(rides: World) -> None:
 async def test_with_batch_rows_0_nobody_waits_for_another(rides: World) -> None:
     shelf, sizes = Gated(1), list[int]()
     batcher = Batcher(plane_of(rides.contract(classifier_output()), "highest", shelf), 0, 5.0, sizes.append)
-    first = asking(batcher, 1)
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    first = await under_way(batcher, 1)
     loop = asyncio.get_running_loop()
     timers: list[object] = []
     loop.call_later = lambda *arguments: timers.append(arguments)  # type: ignore[assignment, method-assign]
@@ -452,9 +454,7 @@ async def test_nobody_waits_for_an_answer_that_will_not_come(rides: World) -> No
 async def test_who_waits_for_a_batch_under_way_is_answered_before_the_end(rides: World) -> None:
     shelf = Gated(1)
     batcher = Batcher(plane_of(rides.contract(classifier_output()), "highest", shelf), 100, 5.0, lambda _: None)
-    first = asking(batcher, 1)
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    first = await under_way(batcher, 1)
     later = asking(batcher, 2)
     await asyncio.sleep(0)
     shelf.gates[1].set()

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from model_serving.online.plane import RETRY_AFTER, Choice, InferencePlane
-from model_serving.online.refusal import CODES, Refusal
+from model_serving.online.plane import Choice, InferencePlane
+from model_serving.online.refusal import CODES, RETRY_AFTER, Refusal
 from model_serving.online.seldom import Seldom
 from model_serving.online.wire import InferenceRequest
 from twinserve.errors import TwinserveError

@@ -5,12 +5,11 @@ from __future__ import annotations
 from starlette.types import Receive
 
 from model_serving.online.patience import within
-from model_serving.online.refusal import Refusal
+from model_serving.online.refusal import RETRY_AFTER, Refusal
 
 BODY_SECONDS = 10.0
 SMALL_BYTES = 65_536  # the server holds as much of every connection before anybody asks for it
 LARGE_AT_ONCE = 64
-RETRY_AFTER = 1
 
 
 class ClientGone(Exception):

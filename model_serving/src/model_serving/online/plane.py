@@ -11,7 +11,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from model_serving.online.refusal import Refusal
+from model_serving.online.refusal import RETRY_AFTER, Refusal
 from model_serving.online.seldom import Seldom
 from model_serving.online.wire import Id, InferenceRequest, Key, LeftOut, Model
 from model_serving.scoring import REASON_NAMES, SCORED, Scored, score_cells, score_complete
@@ -19,7 +19,6 @@ from twinserve.errors import TransientError
 from twinserve.features.feature_reader import FeatureReader, OnlineRows, SomeKeysUnavailable
 from twinserve.registry import ServedModel
 
-RETRY_AFTER = 1
 logger = logging.getLogger(__name__)
 Clock = Callable[[], int]
 StageNote = Callable[[str, float], None]

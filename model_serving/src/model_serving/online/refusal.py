@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from model_serving.online.wire import Answer, LeftOut, Model, Problem
 
+RETRY_AFTER = 1  # seconds, of what is over in a moment
+
 
 class Refusal(Exception):
     """An answer without a prediction.

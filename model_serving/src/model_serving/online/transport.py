@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from starlette.types import Receive, Scope, Send
 
 from model_serving.online.answers import choice_body, refusal_body
-from model_serving.online.bodies import RETRY_AFTER, Bodies, ClientGone
+from model_serving.online.bodies import Bodies, ClientGone
 from model_serving.online.metrics import InferenceMetrics
 from model_serving.online.parsing import parse_request
 from model_serving.online.readiness import Readiness
-from model_serving.online.refusal import CODES, Refusal
+from model_serving.online.refusal import CODES, RETRY_AFTER, Refusal
 from model_serving.online.seldom import Seldom
 
 logger = logging.getLogger(__name__)
