@@ -91,6 +91,7 @@ def test_a_folder_is_all_its_files_but_hidden_ones(tmp_path: Path) -> None:
         ("latin.csv", "id,at,straße\n".encode("latin-1"), "can't be read"),
         ("broken.csv.gz", b"no gzip", "can't be read"),
         ("a.xlsx", b"x", "of no known kind"),
+        ("twice.csv", b"id,at,note,at\n1,,,\n", "has two columns named at"),
     ],
 )
 def test_files_that_cant_be_read(tmp_path: Path, name: str, content: bytes, message: str) -> None:
@@ -103,6 +104,12 @@ def test_a_line_with_too_few_fields_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("id,at,note\n\n1,,\n2,\n")
     with pytest.raises(BadInput, match=r"a\.csv, line 4: 2 fields"):
         rows(tmp_path / "a.csv")
+
+
+def test_a_column_twice_is_refused_in_parquet_too(tmp_path: Path) -> None:
+    pq.write_table(pa.Table.from_arrays([pa.array([1])] * 3, ["id", "at", "id"]), tmp_path / "a.parquet")
+    with pytest.raises(BadInput, match=r"a\.parquet has two columns named id"):
+        locate(str(tmp_path / "a.parquet"), "t")[0].columns()
 
 
 def test_nothing_there(tmp_path: Path) -> None:

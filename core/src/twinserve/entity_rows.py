@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from twinserve.arrow_types import ARROW_TYPES
 from twinserve.errors import BadInput
-from twinserve.parquet_batches import parquet_batches
-from twinserve.text_table import TextTable
+from twinserve.table_file import BATCH_ROWS, TableFile
 from twinserve.times import INSTANT, as_instants
-
-BATCH_ROWS = 131_072
-READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -88,7 +82,8 @@ class EntityRowReader:
         moment: datetime | None = None,
     ) -> None:
         self.path, self._join_keys, self._timestamp, self._moment = path, join_keys, timestamp, moment
-        self._source, source_schema = _opened(path)
+        self._file = TableFile(path)
+        source_schema = self._file.schema()
         self._adds_time = moment is not None and timestamp not in source_schema.names
         added = [pa.field(timestamp, INSTANT)] if self._adds_time else []
         self.schema = pa.schema([*source_schema, *added], source_schema.metadata)
@@ -102,7 +97,7 @@ class EntityRowReader:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows in the order of the file, typed."""
-        for batch in self._source:
+        for batch in self._file.batches(rows=BATCH_ROWS):
             typed = self._typed(batch)
             self.rows += batch.num_rows
             if typed is not None and batch.num_rows:
@@ -162,7 +157,8 @@ class EntityRowReader:
         for column in [*self._join_keys, self._timestamp]:
             if problem := self._errors.get(column):
                 count = f" ({self._wrong_times} such rows)" if column == self._timestamp else ""
-                raise BadInput(f"{problem.at(self.path)}: {problem.says}{count}", fix=problem.fix)
+                place = "" if problem.row is None else f", {self._file.place(problem.row)}"
+                raise BadInput(f"{self.path}{place}: {problem.says}{count}", fix=problem.fix)
 
 
 @dataclass(frozen=True)
@@ -171,52 +167,10 @@ class _Problem:
     fix: str
     row: int | None = None
 
-    def at(self, path: Path) -> str:
-        return f"{path}" if self.row is None else f"{path}, {_place(path, self.row)}"
-
-
-def _opened(path: Path) -> tuple[Iterator[pa.RecordBatch], pa.Schema]:
-    """The file's batches as they are, and their schema."""
-    if not path.is_file():
-        raise BadInput(f"no file {path}", fix="Check the path; it is seen from where the command runs")
-    if path.suffix == ".parquet":
-        return _opened_parquet(path)
-    text = TextTable(path)
-    columns = text.columns()
-    _refuse_twice(path, columns)
-    return text.batches(columns), pa.schema([(name, pa.string()) for name in columns])
-
-
-def _opened_parquet(path: Path) -> tuple[Iterator[pa.RecordBatch], pa.Schema]:
-    with _unreadable(path):
-        # buffered: a row group of any size is read piece by piece
-        file = pq.ParquetFile(path, buffer_size=READ_BYTES)
-        schema = file.schema_arrow
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        with _unreadable(path), file:
-            yield from parquet_batches(file, BATCH_ROWS)
-
-    return batches(), schema
-
-
-@contextmanager
-def _unreadable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (pa.ArrowInvalid, OSError) as error:
-        raise BadInput(f"{path} can't be read: {error}", fix="Give a UTF-8 CSV or TSV file, or Parquet") from None
-
 
 def _require(path: Path, has: list[str], columns: list[str]) -> None:
     if missing := [column for column in columns if column not in has]:
         raise BadInput(f"{path} has no column {', '.join(missing)}; it has {', '.join(has[:20])}", fix="Add it")
-    _refuse_twice(path, has)
-
-
-def _refuse_twice(path: Path, columns: list[str]) -> None:
-    if twice := sorted({name for name in columns if columns.count(name) > 1}):
-        raise BadInput(f"{path} has two columns named {', '.join(twice)}", fix="Rename one")
 
 
 def _casts(value: pa.Scalar, target: pa.DataType) -> bool:
@@ -232,7 +186,3 @@ def _spelled(value: pa.Scalar) -> str:
         return repr(str(value))
     except (OverflowError, ValueError):  # a time that Python's own don't reach
         return f"{value.value} ({value.type})"
-
-
-def _place(path: Path, row: int) -> str:
-    return f"row {row + 1}" if path.suffix == ".parquet" else TextTable(path).place(row)
