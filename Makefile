@@ -74,7 +74,7 @@ clean: ## Stop what runs and remove all data (TWINSERVE_HOME); files of others i
 
 .PHONY: distclean
 distclean: clean ## Remove the environments and caches too
-	@rm -rf .venv deployment/airflow/.venv .uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf .venv deployment/airflow/.venv .uv */mutants .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: test
@@ -85,6 +85,10 @@ test: setup ## All tests that need no Docker; TESTS="core/tests -k join" for som
 .PHONY: soak
 soak: setup ## The online service under load, faults and new features for ten minutes, or MINUTES=…; nothing may be wrong or grow
 	@$(BIN)/pytest --soak-minutes $(MINUTES) --log-cli-level WARNING model_serving/tests/test_soak.py
+
+.PHONY: mutation
+mutation: .uv/mutation.stamp ## Changes the modules that decide answers, one place at a time: do tests notice? ONLY="missing" for some
+	@$(BIN)/python tests/mutation.py --workers $(WORKERS) --only "$(ONLY)"
 
 .PHONY: test-browser
 test-browser: setup ## The tests that look at the service's page; needs chromium on the PATH
@@ -223,7 +227,12 @@ SYNC = mkdir -p .uv/tmp; \
 
 .uv/bench.stamp: .uv/workspace.stamp
 	@echo 'Adding what the benchmarks measure against'
-	@$(SYNC) --group bench
+	@$(SYNC) --inexact --group bench
+	@touch $@
+
+.uv/mutation.stamp: .uv/workspace.stamp
+	@echo 'Adding mutmut'
+	@$(SYNC) --inexact --group mutation
 	@touch $@
 
 .uv/airflow.stamp: deployment/airflow/uv.lock deployment/airflow/pyproject.toml $(if $(filter $(HERE)/.uv/bin/uv,$(UV)),| .uv/bin/uv)
