@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -111,6 +112,15 @@ def test_postgresql_types(postgres_url: str) -> None:
     assert read(postgres_url)[0]["event_timestamp"] == at
     priced = read(postgres_url, LabelColumns({"stall": "STRING"}, "at", "won", pa.float64()), "prices")
     assert priced == [{"stall": "a", "event_timestamp": at, "won": 1.5}]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("value", ["infinity", "-infinity", "10000-01-01 00:00:00+00", "0044-03-15 00:00:00+00 BC"])
+def test_a_time_that_python_does_not_hold_is_named_with_its_row(postgres_url: str, value: str) -> None:
+    table(postgres_url, "ends", "stall INT, at TIMESTAMPTZ, won BOOLEAN", [(1, value, True)])
+    columns = LabelColumns({"stall": "INT64"}, "at", "won", pa.int64())
+    with pytest.raises(BadInput, match=rf"ends, row 1: at is '{re.escape(value)}'"):
+        read(postgres_url, columns, "ends")
 
 
 @pytest.mark.integration

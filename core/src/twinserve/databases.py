@@ -6,16 +6,28 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
 
+from twinserve.database_values import give_text_where_needed
 from twinserve.errors import BadInput, TransientError
 
 CONNECT_SECONDS = 10
-# SQLSTATE 3D000 (no such database) and class 28 (no such user, wrong password) come again at every try
-PERMANENT_STATES = ("3D", "28")
+# what comes again at every try, by the beginning of PostgreSQL's SQLSTATE or of SQLite's name for it
+REFUSALS = {
+    "3D": "Check the database in the URL",
+    "28": "Check database, user and password in the URL",
+    "42501": "Give our user the right to read it",
+    "42": "Check the names of tables and columns",
+    "22": "Correct the value at the source",
+    "SQLITE_NOTADB": "Name a SQLite file in the URL",
+    "SQLITE_CORRUPT": "Restore the file",
+    "SQLITE_READONLY": "Give us the right to write to it",
+    "SQLITE_ERROR": "Check the names of tables and columns",
+}
 # a login that fails is told in words only: libpq keeps the SQLSTATE to itself. In another language than English it
 # counts as passing trouble, and costs the retries
 LOGIN_REFUSED = re.compile(
@@ -53,18 +65,22 @@ def public_name(url: URL) -> str:
 
 
 def open_engine(url: URL) -> Engine:
-    """An engine that gives up connecting after ten seconds.
+    """An engine that gives up connecting after ten seconds, and gives text for what Python can't represent.
 
     Raises:
         BadInput: no client library is installed for this kind of database.
     """
-    waits = {"connect_timeout": CONNECT_SECONDS} if url.get_backend_name() == "postgresql" else {}
+    options: dict[str, Any] = {}
+    if url.get_backend_name() == "postgresql":
+        options = {"connect_args": {"connect_timeout": CONNECT_SECONDS}, "use_native_hstore": False}
     try:
-        return create_engine(url, connect_args=waits)
+        engine = create_engine(url, **options)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise BadInput(
             f"no client library here for {url.drivername!r}", fix="Install one, or use SQLite or PostgreSQL"
         ) from error
+    give_text_where_needed(engine)
+    return engine
 
 
 @contextmanager
@@ -73,23 +89,25 @@ def database_errors(name: str) -> Iterator[None]:
 
     Raises:
         TransientError: not reachable, locked, restarted, or out of space.
-        BadInput: it refuses the login or a statement: no such database or user, a wrong password, want of rights.
+        BadInput: it refuses the login or a statement: no such database, user or table, a wrong password, want of
+            rights, no database at all.
     """
     try:
         yield
-    except OperationalError as error:
-        if _comes_again(error):
-            raise BadInput(
-                f"{name} refuses: {_reason(error)}", fix="Check database, user and password in the URL"
-            ) from error
-        raise TransientError(f"{name} can't be used now: {_reason(error)}", fix="Is it up and reachable?") from error
     except DBAPIError as error:
-        raise BadInput(f"{name} refuses: {_reason(error)}", fix="Check its tables and our user's rights") from error
+        reason = _reason(error)
+        if fix := _for_good(error):
+            raise BadInput(f"{name} refuses: {reason}", fix=fix) from error
+        raise TransientError(f"{name} can't be used now: {reason}", fix="Is it up and reachable?") from error
 
 
-def _comes_again(error: OperationalError) -> bool:
-    state = getattr(error.orig, "sqlstate", None) or ""
-    return state.startswith(PERMANENT_STATES) or LOGIN_REFUSED.search(str(error.orig)) is not None
+def _for_good(error: DBAPIError) -> str | None:
+    """What the user must mend before another try; None for trouble that may pass."""
+    state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None) or ""
+    told = next((fix for start, fix in REFUSALS.items() if state.startswith(start)), None)
+    if told or not isinstance(error, OperationalError | InterfaceError):
+        return told or "See what it says"
+    return REFUSALS["28"] if LOGIN_REFUSED.search(str(error.orig)) else None
 
 
 def _reason(error: DBAPIError) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -94,6 +95,17 @@ def _as_table(columns: list[str], rows: list[tuple[Any, ...]]) -> pa.Table:
 def _array(values: list[Any]) -> pa.Array:
     """An array of the values' own type; of their text where types are mixed or unknown, for clean to sort out."""
     try:
-        return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
-        return pa.array([None if value is None else str(value) for value in values], pa.string())
+        found = pa.array(values)
+        if not pa.types.is_binary(found.type) or not any(isinstance(value, str) for value in values):
+            return found
+    except (pa.ArrowNotImplementedError, TypeError, ValueError, OverflowError):  # TypeError: an infinite Decimal
+        pass
+    return pa.array([None if value is None else _text(value) for value in values], pa.string())
+
+
+def _text(value: Any) -> str:
+    """Bytes that are no text are shown as Python writes them: no column of a table is to end a run."""
+    if isinstance(value, bytes):
+        with suppress(UnicodeDecodeError):
+            return value.decode()
+    return str(value)
