@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from itertools import pairwise
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from data_pipeline.clean import stored_schema
 from twinserve.atomic import atomic_file
-from twinserve.errors import TransientError
+from twinserve.errors import BadInput, TransientError
 from twinserve.features.views import ViewSpec
 
 FILE_NAME = "part-0.parquet"
@@ -85,6 +85,26 @@ def read_day(view: ViewSpec, day: date) -> pa.Table:
     found = pq.read_table(file, partitioning=None)
     columns = [found[f.name] if f.name in found.column_names else pa.nulls(found.num_rows, f.type) for f in schema]
     return pa.table(columns, names=schema.names).cast(schema)
+
+
+def refuse_lost_keys(view: ViewSpec, days: Iterable[date]) -> None:
+    """Files that were written when the view had other join keys can't be merged with today's rows.
+
+    Raises:
+        BadInput: a stored file lacks a join key; or it has a column that the view lacks, and without it its rows
+            contradict each other, so that it was a key.
+    """
+    for day in days:
+        file = day_file(view, day)
+        stored = pq.read_schema(file).names if file.exists() else list(view.columns)
+        lost = [key for key in view.join_keys if key not in stored]
+        gone = [column for column in stored if column not in view.columns]
+        if lost or (gone and merge(read_day(view, day), view).lost.num_rows):
+            raise BadInput(
+                f"{file} was written with other join keys than feature view {view.name} has: it "
+                + (f"lacks {', '.join(lost)}" if lost else f"holds several rows of one key without {', '.join(gone)}"),
+                fix="Restore the keys in the definitions; or remove the file and ingest its day: --since, --until",
+            )
 
 
 def write_day(view: ViewSpec, day: date, rows: pa.Table) -> None:

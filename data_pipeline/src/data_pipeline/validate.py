@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from data_pipeline.bad_rows import BadRows
 from data_pipeline.checks import find_bad_rows
 from data_pipeline.clean import ROW
-from data_pipeline.offline_files import merge, newest_event, publishing
+from data_pipeline.offline_files import by_day, merge, newest_event, publishing, refuse_lost_keys
 from data_pipeline.publish import CONTRADICTION, publish
 from data_pipeline.quarantine import Quarantine, SetAside, write_rows
 from data_pipeline.raw_rows import originals
@@ -62,12 +62,14 @@ def explore_and_validate(
     Raises:
         StepMissing: clean was not run.
         PermanentError: too many bad rows, too few rows, or too old; nothing is published.
+        BadInput: stored files were written with other join keys; nothing is written at all.
         TransientError: another run is publishing this view.
     """
     cleaned = run.outcome("clean")
     run.begin("explore-and-validate")
     with publishing(places.lock):
         rows = sort_rows(run, view, rules.checks, places.quarantine, now)
+        refuse_lost_keys(view, (day for day, _ in by_day(rows.good, view.timestamp)))
         findings = _findings(run, rows, _verdicts(run, view, rows, rules.checks, now), cleaned, now)
         write_atomically(places.report, render(view, findings))
         if not findings.passed:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twinserve.errors import BadInput, StepMissing
 from twinserve.features.views import ViewSpec
@@ -22,43 +22,43 @@ def load_views(settings: Settings) -> list[ViewSpec]:
 
     Raises:
         StepMissing: there is no such folder.
-        BadInput: its Python files can't be imported; names the file and the error.
+        BadInput: its Python files can't be imported; names the file and the error. Or a view leaves out what can't
+            be told, or its data are not Parquet files on this machine.
     """
+    from twinserve.features.declared import declared_view
+    from twinserve.features.source_files import source_path
+
     views = load_definitions(settings).feature_views
-    return [describe_view(view) for view in sorted(views, key=lambda view: view.name)]
+    return [
+        declared_view(view).spec(source_path(view.batch_source, settings.feature_repo))
+        for view in sorted(views, key=lambda view: view.name)
+    ]
 
 
 def load_definitions(settings: Settings) -> RepoContents:
-    """Import the feature repo's Python files and collect the Feast objects in them."""
+    """Import the feature repo's Python files and collect the Feast objects in them, complete as after an apply.
+
+    Raises:
+        StepMissing, BadInput: as `load_views`.
+    """
     repo = settings.feature_repo
     if not (repo / "feature_store.yaml").is_file():
         raise StepMissing(f"no feature_store.yaml in {repo}", fix="Point TWINSERVE_FEATURE_REPO at a feature repo")
     from feast.repo_operations import parse_repo
 
+    from twinserve.features.declared import complete
     from twinserve.features.sources import definitions_for
 
     with definitions_for(settings), _imported_from(repo):
         try:
-            return parse_repo(repo)
+            contents = parse_repo(repo)
         except Exception as error:
             raise BadInput(
                 f"the feature repo {repo} can't be read: {type(error).__name__}: {error}",
                 fix="Mend its definitions",
             ) from error
-
-
-def describe_view(view: Any) -> ViewSpec:
-    """A `feast.FeatureView` as plain values."""
-    source = view.batch_source
-    return ViewSpec(
-        name=view.name,
-        join_keys={column.name: column.dtype.to_value_type().name for column in view.entity_columns},
-        features={column.name: column.dtype.to_value_type().name for column in view.features},
-        path=Path(source.path),
-        timestamp=source.timestamp_field,
-        created=source.created_timestamp_column or None,
-        ttl=view.ttl or None,
-    )
+    complete(contents.feature_views, contents.entities, repo)
+    return contents
 
 
 @contextmanager

@@ -29,10 +29,10 @@ from pydantic import ByteSize, Field
 
 from twinserve.errors import BadInput
 from twinserve.features.asof import Join, JoinLimits, refuse_taken
+from twinserve.features.declared import declared_view
 from twinserve.features.duck import DuckLimits, duck
 from twinserve.features.entity_source import EntityRows, QueryRows, entity_rows
 from twinserve.features.entityless import snapshot_sql
-from twinserve.features.feast_arrow import declared_type
 from twinserve.features.feature_logs import write_logs
 from twinserve.features.feature_rows import FeatureFiles, named
 from twinserve.features.latest_rows import latest_sql
@@ -245,28 +245,20 @@ def _pull(
 
 def joined_view(view: FeatureView, feature_refs: list[str], full_names: bool, repo: Path | None = None) -> JoinedView:
     """What the join needs to know of a Feast feature view, its projection and field mapping applied."""
+    declared, renamed = declared_view(view), view.projection.join_key_map
     name = view.projection.name_to_use()
     prefix = view.projection.name_alias or view.name  # without a version
     asked = [ref.split(":")[1] for ref in feature_refs if ref.split(":")[0] == name]
-    stored = {new: old for old, new in view.batch_source.field_mapping.items()}
-    keys = {
-        stored.get(column.name, column.name): (
-            view.projection.join_key_map.get(column.name, column.name),
-            column.dtype.to_value_type().name,
-        )
-        for column in view.entity_columns
-        if column.name != DUMMY_ENTITY_ID
-    }
-    created = view.batch_source.created_timestamp_column
+    stored = {feature.name: feature.stored for feature in declared.features}
     return JoinedView(
         name=name,
         path=source_path(view.batch_source, repo),
-        keys=keys,
+        keys={key.stored: (renamed.get(key.name, key.name), key.kind) for key in declared.keys},
         features={f"{prefix}__{f}" if full_names else f: stored.get(f, f) for f in asked},
-        types={stored.get(field.name, field.name): declared_type(field.dtype) for field in view.features},
-        timestamp=stored.get(view.batch_source.timestamp_field, view.batch_source.timestamp_field),
-        created=stored.get(created, created) or None,
-        ttl=view.ttl or None,
+        types={feature.stored: feature.arrow for feature in declared.features},
+        timestamp=declared.timestamp,
+        created=declared.created,
+        ttl=declared.ttl,
     )
 
 

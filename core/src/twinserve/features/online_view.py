@@ -6,8 +6,9 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from feast.feature_view import DUMMY_ENTITY_ID
 from feast.infra.online_stores.helpers import compute_versioned_name
+
+from twinserve.features.declared import declared_view
 
 
 @dataclass(frozen=True)
@@ -49,18 +50,13 @@ class OnlineView:
 
 def online_view(view: Any, config: Any) -> OnlineView:
     """A `feast.FeatureView` under this `feast.RepoConfig`."""
-    source = view.batch_source
-    stored = {name: column for column, name in (source.field_mapping or {}).items()}
-
-    def columns(fields: list[Any]) -> dict[str, tuple[str, str]]:
-        return {field.name: (stored.get(field.name, field.name), field.dtype.to_value_type().name) for field in fields}
-
+    declared = declared_view(view)
     return OnlineView(
         project=config.project,
         name=compute_versioned_name(view, config.registry.enable_online_feature_view_versioning),
-        keys=columns([column for column in view.entity_columns if column.name != DUMMY_ENTITY_ID]),
-        features=columns(view.features),
-        timestamp=stored.get(source.timestamp_field, source.timestamp_field),
-        created=stored.get(source.created_timestamp_column, source.created_timestamp_column) or None,
+        keys={key.name: (key.stored, key.kind) for key in declared.keys},
+        features={feature.name: (feature.stored, feature.kind) for feature in declared.features},
+        timestamp=declared.timestamp,
+        created=declared.created,
         expiry=getattr(config.online_store, "key_ttl_seconds", None) or 0,
     )

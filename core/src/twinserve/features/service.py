@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twinserve.errors import StepMissing
+from twinserve.features.declared import declared_view
 from twinserve.features.feast_errors import feast_errors
-from twinserve.features.redis_layout import DUMMY_KEY
-from twinserve.features.views import ServedFeature, ServiceSpec
+from twinserve.features.views import DeclaredView, ServedFeature, ServiceSpec
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -32,29 +32,22 @@ def describe_service(store: FeatureStore, name: str) -> ServiceSpec:
 
 def _described(store: FeatureStore, name: str) -> ServiceSpec:
     parts = store.get_feature_service(name).feature_view_projections
-    features = [feature for part in parts for feature in _served(store, part)]
-    keys = {key: kind for part in parts for key, kind in _join_keys(store, part).items()}
+    features: list[ServedFeature] = []
+    keys: dict[str, str] = {}
+    for part in parts:
+        view = declared_view(store.get_feature_view(part.name))
+        features += _served(view, part)
+        keys |= {part.join_key_map.get(key.name, key.name): key.kind for key in view.keys}
     return ServiceSpec(store.project, name, dict(sorted(keys.items())), tuple(features))
 
 
-def _served(store: FeatureStore, projection: Any) -> list[ServedFeature]:
-    view = store.get_feature_view(projection.name)
-    ttl = int(view.ttl.total_seconds()) if view.ttl else None
-    keys = tuple(_join_keys(store, projection))
-    own_name = projection.name if projection.name_to_use() != projection.name else None
-    own_keys = tuple(column.name for column in _own_keys(view)) if projection.join_key_map else None
+def _served(view: DeclaredView, projection: Any) -> list[ServedFeature]:
+    name, renamed = projection.name_to_use(), projection.join_key_map
+    own_keys = tuple(key.name for key in view.keys)
+    keys = tuple(renamed.get(key, key) for key in own_keys)
+    kinds = {feature.name: feature.kind for feature in view.features}
+    own_name = view.name if name != view.name else None
     return [
-        ServedFeature(projection.name_to_use(), f.name, f.dtype.to_value_type().name, ttl, keys, own_name, own_keys)
+        ServedFeature(name, f.name, kinds[f.name], view.ttl_seconds, keys, own_name, own_keys if renamed else None)
         for f in projection.features
     ]
-
-
-def _join_keys(store: FeatureStore, projection: Any) -> dict[str, str]:
-    view = store.get_feature_view(projection.name)
-    renamed = projection.join_key_map
-    return {renamed.get(c.name, c.name): c.dtype.to_value_type().name for c in _own_keys(view)}
-
-
-def _own_keys(view: Any) -> list[Any]:
-    """Without the key that Feast gives to a view that has none."""
-    return [column for column in view.entity_columns if column.name != DUMMY_KEY]

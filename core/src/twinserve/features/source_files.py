@@ -37,13 +37,29 @@ def source_path(source: Any, repo: Path | None) -> Path:
     Raises:
         BadInput: it is not on a disk of ours, or not Parquet.
     """
-    if type(source.file_format).__name__ not in ("ParquetFormat", "NoneType"):
+    if not _is_parquet(source):
         raise BadInput(f"source {source.name} is not Parquet", fix="Convert it, or use another offline store")
+    path = local_path(source, repo)
+    if path is None:
+        raise BadInput(f"source {source.name} is not on this machine: {source.path}", fix="Give a path")
+    return path
+
+
+def local_path(source: Any, repo: Path | None) -> Path | None:
+    """Where a Feast `FileSource` points, relative paths seen from the feature repo; None if it is not Parquet, or not
+    on a disk of ours."""
+    if not _is_parquet(source):
+        return None
     parts = urlsplit(source.path)
     if parts.scheme not in ("", "file"):
-        raise BadInput(f"source {source.name} is not on this machine: {source.path}", fix="Give a path")
+        return None
     path = Path(unquote(parts.path) if parts.scheme else source.path)
     return path if path.is_absolute() or repo is None else Path(repo) / path
+
+
+def _is_parquet(source: Any) -> bool:
+    """Feast reads a file whose format is not named as Parquet; sources other than files have no format."""
+    return type(getattr(source, "file_format", source)).__name__ in ("ParquetFormat", "NoneType")
 
 
 def parquet_in(path: Path) -> list[Path]:

@@ -15,13 +15,20 @@ from twinserve.settings import Settings, load_settings
 _importing_for: ContextVar[Settings | None] = ContextVar("importing_for", default=None)
 
 
-def offline_source(name: str, *, timestamp: str = "event_timestamp", created: str | None = "created") -> FileSource:
+def offline_source(
+    name: str,
+    *,
+    timestamp: str = "event_timestamp",
+    created: str | None = "created",
+    field_mapping: dict[str, str] | None = None,
+) -> FileSource:
     """The offline store's folder `name` as a Feast source, for use in a feature repo.
 
     Args:
         name: folder below the offline store; by custom the name of the feature view that it feeds.
         timestamp: column with the event time.
         created: column with the time at which the source wrote the row; None where there is none.
+        field_mapping: stored column → name of the key, feature or time in Feast, where they differ.
     """
     settings = _importing_for.get() or load_settings()
     return FileSource(
@@ -30,6 +37,7 @@ def offline_source(name: str, *, timestamp: str = "event_timestamp", created: st
         file_format=ParquetFormat(),
         timestamp_field=timestamp,
         created_timestamp_column=created or "",
+        field_mapping=field_mapping,
     )
 
 

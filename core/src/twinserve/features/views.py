@@ -5,6 +5,61 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Column:
+    """One join key or feature.
+
+    Attributes:
+        name: in Feast: in feature references, entity rows and the online store.
+        stored: name of the column in the offline store; another one where the source has a `field_mapping`.
+        kind: Feast type name (`INT64`, `STRING`, …).
+        arrow: the Arrow type that it is read in; None for as it is stored.
+    """
+
+    name: str
+    stored: str
+    kind: str
+    arrow: pa.DataType | None
+
+
+@dataclass(frozen=True)
+class DeclaredView:
+    """A feature view as Feast reads its definition: what every step's own description of it is made of.
+
+    Attributes:
+        keys: in Feast's order: those that the schema lists, then those that only the entities name; none for a view
+            without entities.
+        features: in the order of the schema.
+        timestamp: stored column with the event time.
+        created: stored column with the time at which the row was written at the source, if there is one.
+        ttl: None for no limit, which Feast also writes as 0.
+        online: whether it is materialized and read online.
+    """
+
+    name: str
+    keys: tuple[Column, ...]
+    features: tuple[Column, ...]
+    timestamp: str
+    created: str | None
+    ttl: timedelta | None
+    online: bool
+
+    @property
+    def ttl_seconds(self) -> int | None:
+        """The TTL as a contract has it."""
+        return None if self.ttl is None else self.ttl // timedelta(seconds=1)
+
+    def spec(self, path: Path) -> ViewSpec:
+        """What the data pipeline needs, for data at `path`."""
+        keys = {key.stored: key.kind for key in self.keys}
+        features = {feature.stored: feature.kind for feature in self.features}
+        return ViewSpec(self.name, keys, features, path, self.timestamp, self.created, self.ttl)
 
 
 @dataclass(frozen=True)
