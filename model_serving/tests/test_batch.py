@@ -37,7 +37,7 @@ from twinserve.errors import BadInput, ContractMismatch, StepMissing
 from twinserve.registry import ServedModel
 
 pytestmark = pytest.mark.integration
-RESULT = ["prediction", "reason", "model_name", "model_version"]
+RESULT = ["prediction", "reason", "passed_as_nan", "model_name", "model_version"]
 
 
 @pytest.fixture
@@ -83,6 +83,7 @@ def test_one_output_row_per_input_row_in_input_order(batch: Batch, good: Path) -
         "rows": 6,
         "predicted": 3,
         "left_out": {"null": 1, "stale": 1, "unknown": 1},
+        "passed_as_nan": {"rows": 0, "views": {}},
         "scores": {
             "min": scores.min(), "max": scores.max(), "mean": pytest.approx(scores.mean()),
             "std": pytest.approx(scores.std()),

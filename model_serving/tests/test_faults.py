@@ -31,9 +31,11 @@ class FullDisk(InferenceMetrics):
         self._fail("parsed")
         super().note_parsed(seconds, candidates)
 
-    def count(self, outcome: str, seconds: float, left_out: Iterable[str] = ()) -> None:
+    def count(
+        self, outcome: str, seconds: float, left_out: Iterable[str] = (), passed: Iterable[tuple[str, str]] = ()
+    ) -> None:
         self._fail("answered")
-        super().count(outcome, seconds, left_out)
+        super().count(outcome, seconds, left_out, passed)
 
     def _fail(self, when: str) -> None:
         if when == self._when:

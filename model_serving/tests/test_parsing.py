@@ -19,6 +19,7 @@ from model_serving.online.wire import (
     InferenceRequest,
     LeftOut,
     Model,
+    PassedAsNaN,
     Ranked,
 )
 
@@ -218,10 +219,11 @@ SCORES = st.floats(allow_nan=False, allow_infinity=False)
     KEYS,
     SCORES,
     st.lists(st.tuples(KEYS, st.sampled_from(["unknown", "stale", "null", "no_score"])), max_size=3),
+    st.lists(st.tuples(KEYS, st.dictionaries(st.text(), st.sampled_from(["unknown", "stale", "null"]))), max_size=3),
     st.none() | st.lists(st.tuples(KEYS, SCORES), max_size=3),
 )
 def test_the_bytes_of_a_choice_are_those_of_the_documented_answer(
-    request_id: str, key: Any, score: float, left_out: list[Any], ranking: list[Any] | None
+    request_id: str, key: Any, score: float, left_out: list[Any], passed: list[Any], ranking: list[Any] | None
 ) -> None:
     answer = Answer(
         request_id=request_id,
@@ -230,8 +232,9 @@ def test_the_bytes_of_a_choice_are_those_of_the_documented_answer(
         error=None,
         model=Model(name="m", version="1"),
         left_out=tuple(LeftOut(id=name, reason=reason) for name, reason in left_out),
+        passed_as_nan=tuple(PassedAsNaN(id=name, missing=missing) for name, missing in passed),
         ranking=None if ranking is None else tuple(Ranked(id=name, score=merit) for name, merit in ranking),
     )
-    body = choice_body(Choice(request_id, key, score, left_out, ranking, {}), {"name": "m", "version": "1"})
+    body = choice_body(Choice(request_id, key, score, left_out, passed, ranking, {}), {"name": "m", "version": "1"})
     assert json.loads(body) == answer.model_dump(mode="json")
     assert list(json.loads(body)) == list(Answer.model_fields)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_serving.scoring import count_reasons, reason_names, score_rows
+from model_serving.scoring import count_reasons, reason_names, score_cells
 from twinserve.contract import Contract, FeatureColumn, JoinKey, MissingPolicy, Output, Tolerance
-from twinserve.missing import NO_EVENT
+from twinserve.missing import NO_EVENT, cell_status
 from twinserve.registry import ServedModel
 
 NOW = 1_700_000_000_000_000
@@ -41,7 +41,8 @@ def scored(
     served: ServedModel, values: list[list[float]], ages: list[list[int | None]]
 ) -> tuple[list[float], list[str | None]]:
     times = [[NO_EVENT if age is None else NOW - age for age in row] for row in ages]
-    result = score_rows(served, np.array(values), np.array(times), np.full(len(values), NOW))
+    status = cell_status(served.contract, np.array(values), np.array(times), np.full(len(values), NOW))
+    result = score_cells(served, np.array(values), status)
     assert len(values) == count_reasons(result.reasons).sum()
     return result.scores.tolist(), reason_names(result.reasons).to_pylist()
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from twinserve.missing import REASONS, Matrix, Status, cell_status, model_input, row_reason
+from twinserve.missing import REASONS, Matrix, Status, model_input, row_reason
 from twinserve.registry import ServedModel
 
 SCORED = int(Status.PRESENT)
@@ -28,11 +28,6 @@ class Scored:
 
     scores: NDArray[np.float64]
     reasons: NDArray[np.int8]
-
-
-def score_rows(model: ServedModel, values: Matrix, event_times: NDArray[np.int64], asked: NDArray[np.int64]) -> Scored:
-    """Score what the contract's policy lets through; arguments as for `twinserve.missing.cell_status`."""
-    return score_cells(model, values, cell_status(model.contract, values, event_times, asked))
 
 
 def score_cells(model: ServedModel, values: Matrix, status: NDArray[np.int8]) -> Scored:

@@ -103,6 +103,7 @@ def _figures(found: Finished) -> dict[str, Any]:
         "rows": found.rows,
         "predicted": found.predicted,
         "left_out": found.left_out,
+        "passed_as_nan": None if found.passed_as_nan is None else found.passed_as_nan.model_dump(),
         "scores": found.scores.figures(),
         "files": len(found.files),
         "bytes": sum(file.stat().st_size for file in found.files),

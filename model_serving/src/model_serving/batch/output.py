@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from model_serving.batch.score_summary import ScoreSummary
 from model_serving.batch.shards import shard_name
+from model_serving.passed_as_nan import PassedSummary
 from twinserve.errors import BadInput
 
 FOOTER_KEY = b"twinserve"
@@ -27,6 +28,7 @@ EARLIER_NAME = "predictions.parquet"
 COLUMNS = {
     "prediction": pa.float64(),  # null where the row was left out
     "reason": pa.string(),  # null where it was not; unknown, stale, null or no_score
+    "passed_as_nan": pa.string(),  # `view: reason; …` of a scored row that lacks features; null where none is missing
     "model_name": pa.string(),
     "model_version": pa.string(),
 }
@@ -55,6 +57,7 @@ class Facts(Source):
     predicted: int
     left_out: dict[str, int]
     scores: ScoreSummary | None = None  # an earlier release did not keep them
+    passed_as_nan: PassedSummary | None = None  # an earlier release did not count them
 
     @classmethod
     def read(cls, file: Path) -> Self | None:
@@ -147,6 +150,13 @@ class Finished:
     def left_out(self) -> dict[str, int]:
         """Rows without one, by reason."""
         return dict(sorted(sum((Counter(part.left_out) for part in self.facts), Counter()).items()))
+
+    @property
+    def passed_as_nan(self) -> PassedSummary | None:
+        """Rows scored although features were missing; None where an earlier release wrote a file."""
+        counts = [part.passed_as_nan for part in self.facts]
+        known = [count for count in counts if count is not None]
+        return reduce(PassedSummary.joined, known, PassedSummary()) if len(known) == len(counts) else None
 
     @property
     def scores(self) -> ScoreSummary:

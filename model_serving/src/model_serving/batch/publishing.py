@@ -19,7 +19,8 @@ def done(run: BatchRun, source: Source) -> Facts | None:
     """The facts of a shard that is done, in a run that is not; one made from something else is not that shard."""
     with suppress(BadInput):  # what is damaged is made again
         found = Facts.read(run.unfinished / shard_name(source.shard))
-        return found if found and found.made_from(source) else None
+        # one that an earlier release has left lacks a column
+        return found if found and found.made_from(source) and found.passed_as_nan is not None else None
     return None
 
 

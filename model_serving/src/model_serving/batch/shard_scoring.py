@@ -18,10 +18,12 @@ from model_serving.batch.output import Facts, Source, output_schema
 from model_serving.batch.run import TIMESTAMP, BatchRun, Extraction
 from model_serving.batch.score_summary import ScoreSummary
 from model_serving.batch.shards import CHUNK, identity_of, shard_name, texts
-from model_serving.scoring import REASON_NAMES, SCORED, Scored, count_reasons, reason_names, score_rows
+from model_serving.passed_as_nan import Passed, PassedAsNaN, PassedSummary
+from model_serving.scoring import REASON_NAMES, SCORED, Scored, count_reasons, reason_names, score_cells
 from twinserve.atomic import atomic_file
 from twinserve.errors import StepMissing
 from twinserve.feature_matrix import feature_event_times, feature_values, micros
+from twinserve.missing import cell_status
 from twinserve.overlap import in_order
 from twinserve.parquet_batches import parquet_batches
 from twinserve.progress import RowProgress
@@ -40,7 +42,7 @@ def score_shard(
         TransientError: the disk is full.
     """
     rows, threads = ShardRows(run, extraction, source.shard), model.calls_at_once
-    tally, summary = count_reasons(np.empty(0, np.int8)), ScoreSummary()
+    tally, summary, passed = count_reasons(np.empty(0, np.int8)), ScoreSummary(), PassedSummary()
     target = run.unfinished / shard_name(source.shard)
     with atomic_file(target) as draft, _writer(draft, output_schema(rows.schema)) as writer:
         with ThreadPoolExecutor(threads) as pool:
@@ -49,8 +51,9 @@ def score_shard(
                 writer.write_table(pa.Table.from_batches([chunk.output for chunk in group]), GROUP * CHUNK)
                 for chunk in group:
                     tally, summary = tally + chunk.reasons, summary.joined(chunk.scores)
+                    passed = passed.joined(chunk.passed)
                     progress.advance(chunk.output.num_rows)
-        writer.add_key_value_metadata(_facts(source, tally, summary).footer())
+        writer.add_key_value_metadata(_facts(source, tally, summary, passed).footer())
 
 
 class ShardRows:
@@ -98,11 +101,12 @@ class ShardRows:
 
 @dataclass(frozen=True)
 class ScoredChunk:
-    """Output rows, how many of them have each reason, and their scores' statistics."""
+    """Output rows, how many of them have each reason, their scores' statistics, and what was passed on as NaN."""
 
     output: pa.RecordBatch
     reasons: NDArray[np.int64]
     scores: ScoreSummary
+    passed: PassedSummary
 
 
 class ChunkScorer:
@@ -111,6 +115,7 @@ class ChunkScorer:
     def __init__(self, model: ServedModel, schema: pa.Schema) -> None:
         self._model, self._schema = model, output_schema(schema)
         self._columns = schema.names
+        self._passed = PassedAsNaN(model.contract)
         self._name = pa.repeat(pa.scalar(model.name, pa.string()), CHUNK)
         self._version = pa.repeat(pa.scalar(model.version, pa.string()), CHUNK)
 
@@ -118,17 +123,21 @@ class ChunkScorer:
         joined, further = chunk
         contract = self._model.contract
         values, event_times = feature_values(joined, contract), feature_event_times(joined, contract)
-        scored = score_rows(self._model, values, event_times, micros(joined[TIMESTAMP]))
+        status = cell_status(contract, values, event_times, micros(joined[TIMESTAMP]))
+        scored = score_cells(self._model, values, status)
+        passed = self._passed.found(status, scored.reasons)
         given = dict(zip(joined.schema.names, joined.columns, strict=True))
         if further is not None:
             given |= dict(zip(further.schema.names, further.columns, strict=True))
-        output = self._completed([given[name] for name in self._columns], scored)
-        return ScoredChunk(output, count_reasons(scored.reasons), ScoreSummary.of(scored.scores))
+        output = self._completed([given[name] for name in self._columns], scored, passed)
+        summary = ScoreSummary.of(scored.scores)
+        return ScoredChunk(output, count_reasons(scored.reasons), summary, self._passed.summary(passed))
 
-    def _completed(self, given: list[pa.Array], scored: Scored) -> pa.RecordBatch:
+    def _completed(self, given: list[pa.Array], scored: Scored, passed: Passed | None) -> pa.RecordBatch:
         rows = len(scored.scores)
         predictions = pa.array(scored.scores, pa.float64(), mask=np.isnan(scored.scores))
-        ours = [predictions, reason_names(scored.reasons), self._name[:rows], self._version[:rows]]
+        told = [reason_names(scored.reasons), self._passed.texts(passed, rows)]
+        ours = [predictions, *told, self._name[:rows], self._version[:rows]]
         return pa.RecordBatch.from_arrays([*given, *ours], schema=self._schema)
 
 
@@ -147,11 +156,12 @@ def _in_groups(chunks: Iterator[ScoredChunk]) -> Iterator[list[ScoredChunk]]:
         yield group
 
 
-def _facts(source: Source, tally: NDArray[np.int64], summary: ScoreSummary) -> Facts:
+def _facts(source: Source, tally: NDArray[np.int64], summary: ScoreSummary, passed: PassedSummary) -> Facts:
     return Facts(
         **source.model_dump(),
         rows=int(tally.sum()),
         predicted=int(tally[SCORED]),
         left_out=dict(sorted((name, int(tally[code])) for code, name in REASON_NAMES.items() if tally[code])),
         scores=summary,
+        passed_as_nan=passed,
     )

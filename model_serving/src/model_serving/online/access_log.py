@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import random
 import time
+from collections import Counter
+from collections.abc import Iterable
 
 from starlette.types import Scope
 
@@ -26,10 +28,19 @@ class AccessLog:
         self._second, self._faults = 0, 0
         self._random = random.Random().random  # noqa: S311 - which lines to write is no secret
 
-    def __call__(self, scope: Scope, status: int, outcome: str, seconds: float) -> None:
-        """Note one answer."""
+    def __call__(
+        self,
+        scope: Scope,
+        status: int,
+        outcome: str,
+        seconds: float,
+        left_out: Iterable[str] = (),
+        passed: Iterable[tuple[str, str]] = (),
+    ) -> None:
+        """Note one answer; `left_out` and `passed` as `InferenceMetrics.count` takes them."""
         if self._random() < self._rate or (status >= OURS and self._may_tell()):
-            logger.info("answered", extra={"answer": _facts(scope, status, outcome, seconds)})
+            facts = _facts(scope, status, outcome, seconds) | _missing(left_out, passed)
+            logger.info("answered", extra={"answer": facts})
 
     def _may_tell(self) -> bool:
         now = int(time.monotonic())
@@ -50,6 +61,15 @@ def _facts(scope: Scope, status: int, outcome: str, seconds: float) -> dict[str,
         "client": client[0] if client else None,
         "request": _header(scope, b"x-request-id"),
     }
+
+
+def _missing(left_out: Iterable[str], passed: Iterable[tuple[str, str]]) -> dict[str, object]:
+    """How many candidates lacked what; nothing where none did."""
+    facts: dict[str, object] = {"left_out": dict(Counter(left_out))} if left_out else {}
+    views: dict[str, dict[str, int]] = {}
+    for (view, reason), count in Counter(passed).items():
+        views.setdefault(view, {})[reason] = count
+    return facts | ({"passed_as_nan": views} if views else {})
 
 
 def _header(scope: Scope, wanted: bytes) -> str | None:

@@ -15,7 +15,7 @@ _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 def choice_body(choice: Choice, model: dict[str, str]) -> bytes:
     """What `Answer(…).model_dump_json()` gives for this choice, without making one."""
-    ranking = choice.ranking
+    left_out, passed, ranking = choice.left_out, choice.passed_as_nan, choice.ranking
     return to_json(
         {
             "request_id": choice.request_id,
@@ -23,7 +23,8 @@ def choice_body(choice: Choice, model: dict[str, str]) -> bytes:
             "score": choice.score,
             "error": None,
             "model": model,
-            "left_out": [{"id": key, "reason": reason} for key, reason in choice.left_out],
+            "left_out": [{"id": key, "reason": reason} for key, reason in left_out] if left_out else (),
+            "passed_as_nan": [{"id": key, "missing": missing} for key, missing in passed] if passed else (),
             "ranking": None if ranking is None else [{"id": key, "score": score} for key, score in ranking],
         }
     )

@@ -8,7 +8,7 @@ from pydantic.json_schema import models_json_schema
 
 from model_serving.online.readiness import Readiness, Serving
 from model_serving.online.refusal import CODES, Refusal
-from model_serving.online.wire import EXAMPLE_REQUEST_ID, Answer, LeftOut, RequestShape
+from model_serving.online.wire import EXAMPLE_REQUEST_ID, Answer, LeftOut, PassedAsNaN, RequestShape
 
 REF = "#/components/schemas/{model}"
 NOT_STORED = {"Cache-Control": {"description": "answers are not to be kept", "schema": {"const": "no-store"}}}
@@ -68,7 +68,7 @@ def _inference(request: dict[str, Any], serving: Serving | None) -> dict[str, An
 def _good_examples(serving: Serving | None) -> dict[str, Answer]:
     if serving is None:
         return {}
-    first, *_, last = serving.shape.example[serving.shape.field]
+    first, second, *_, last = serving.shape.example[serving.shape.field]
     return {
         "ok": Answer(
             request_id=EXAMPLE_REQUEST_ID,
@@ -77,7 +77,16 @@ def _good_examples(serving: Serving | None) -> dict[str, Answer]:
             error=None,
             model=serving.serves,
             left_out=(LeftOut(id=last, reason="stale"),),
-        )
+        ),
+        "passed_as_nan": Answer(
+            request_id=EXAMPLE_REQUEST_ID,
+            prediction=first,
+            score=0.75,
+            error=None,
+            model=serving.serves,
+            left_out=(),
+            passed_as_nan=(PassedAsNaN(id=second, missing={"a_feature_view": "stale"}),),
+        ),
     }
 
 

@@ -28,6 +28,11 @@ class InferenceMetrics:
         self._left_out = Counter(
             f"{PREFIX}_left_out", "Candidates that could not be scored, by reason", ["reason"], registry=self.registry
         )
+        self._passed = Counter(
+            f"{PREFIX}_passed_as_nan",
+            "Candidates scored with NaN for missing features of a view, by view and reason",
+            ["view", "reason"], registry=self.registry,
+        )  # fmt: skip
         self._candidates = Histogram(
             f"{PREFIX}_candidates", "Distinct candidates of a request", buckets=CANDIDATES, registry=self.registry
         )
@@ -73,14 +78,25 @@ class InferenceMetrics:
         """Note a line of the log that could not be written in time."""
         self._lost_lines.inc()
 
-    def count(self, outcome: str, seconds: float, left_out: Iterable[str] = ()) -> None:
-        """Count one answer: `ok` or an error code, and the reasons for which candidates have no score."""
+    def count(
+        self, outcome: str, seconds: float, left_out: Iterable[str] = (), passed: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        """Count one answer.
+
+        Args:
+            outcome: `ok` or an error code.
+            left_out: the reason of each candidate without a score.
+            passed: view and reason of what the model was given NaN for, of each candidate with a score.
+        """
         answers, answer_seconds = self._outcomes.get(outcome) or self._outcome(outcome)
         answers.inc()
         answer_seconds.observe(seconds)
         if left_out:
             for reason, count in Tally(left_out).items():
                 self._left_out.labels(reason).inc(count)
+        if passed:
+            for view_and_reason, count in Tally(passed).items():
+                self._passed.labels(*view_and_reason).inc(count)
 
     def note_parsed(self, seconds: float, candidates: int) -> None:
         """Note a request that was understood, and how many distinct candidates it had."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from model_serving.online.refusal import RETRY_AFTER, Refusal
 from model_serving.online.seldom import Seldom
 from model_serving.online.wire import Id, InferenceRequest, Key, LeftOut, Model
+from model_serving.passed_as_nan import Passed, PassedAsNaN
 from model_serving.scoring import REASON_NAMES, SCORED, Scored, score_cells, score_complete
 from twinserve.errors import TransientError
 from twinserve.features.feature_reader import FeatureReader, OnlineRows, SomeKeysUnavailable
@@ -24,12 +25,13 @@ Clock = Callable[[], int]
 StageNote = Callable[[str, float], None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Choice:
     """The answer to one request.
 
     Attributes:
         left_out: (id, reason) of each candidate without a score, in the order of the request.
+        passed_as_nan: (id, view → reason) of each one with a score that lacks features, in the order of the request.
         ranking: (id, score), best first; None where it was not asked for.
         seconds: stage → how long it took the batch that the request was part of.
     """
@@ -38,6 +40,7 @@ class Choice:
     prediction: Id
     score: float
     left_out: list[tuple[Id, str]]
+    passed_as_nan: list[tuple[Id, dict[str, str]]]
     ranking: list[tuple[Id, float]] | None
     seconds: Mapping[str, float]
 
@@ -54,6 +57,7 @@ class InferencePlane:
     def __init__(self, model: ServedModel, reader: FeatureReader, clock: Clock, note: StageNote) -> None:
         self._model, self._reader, self._clock, self._note = model, reader, clock, note
         self._outage = Seldom(logger)
+        self._passed = PassedAsNaN(model.contract)
         self.serves = Model(name=model.name, version=model.version)
         self._sign = 1.0 if model.contract.output.best == "highest" else -1.0
 
@@ -80,9 +84,10 @@ class InferencePlane:
             read = time.perf_counter()
             self._note("read", read - began)
         scored = self._scored(rows)
+        passed = None if rows.complete else self._passed.found(rows.status, scored.reasons)
         ranked = time.perf_counter()
         seconds = {"read": read - began, "score": ranked - read}
-        answers = self._ranked(requests, scored, seconds)
+        answers = self._ranked(requests, scored, passed, seconds)
         seconds["rank"] = time.perf_counter() - ranked
         self._note("score", seconds["score"])
         self._note("rank", seconds["rank"])
@@ -98,7 +103,11 @@ class InferencePlane:
         return score_cells(self._model, rows.values, rows.status)
 
     def _ranked(
-        self, requests: Sequence[InferenceRequest], scored: Scored, seconds: Mapping[str, float]
+        self,
+        requests: Sequence[InferenceRequest],
+        scored: Scored,
+        passed: Passed | None,
+        seconds: Mapping[str, float],
     ) -> list[Choice | Refusal]:
         merits = scored.scores if self._sign > 0 else -scored.scores
         complete = not scored.reasons.any()
@@ -107,8 +116,13 @@ class InferencePlane:
         for request in requests:
             part = slice(first, first := first + len(request.ids))
             left_out = [] if complete else _left_out(request.ids, scored.reasons[part])
-            answers.append(_choice(request, scored.scores[part], merits[part], left_out, seconds))
+            lacking = [] if passed is None else self._lacking(request.ids, passed[part])
+            answers.append(_choice(request, scored.scores[part], merits[part], left_out, lacking, seconds))
         return answers
+
+    def _lacking(self, ids: Sequence[Id], passed: Passed) -> list[tuple[Id, dict[str, str]]]:
+        rows = np.flatnonzero(passed.any(axis=1)).tolist()
+        return [(ids[row], self._passed.named(passed[row])) for row in rows]
 
 
 def _joined(requests: Sequence[InferenceRequest]) -> Mapping[str, Sequence[Key]]:
@@ -123,6 +137,7 @@ def _choice(
     scores: NDArray[np.float64],
     merits: NDArray[np.float64],
     left_out: list[tuple[Id, str]],
+    lacking: list[tuple[Id, dict[str, str]]],
     seconds: Mapping[str, float],
 ) -> Choice | Refusal:
     """The first of the request among equals."""
@@ -131,7 +146,7 @@ def _choice(
         return Refusal("no_candidate", "none of the candidates could be scored", left_out=entries)
     best = int(np.nanargmax(merits)) if left_out else int(merits.argmax())
     ranking = None if request.top_k is None else _ranking(request, scores, merits, len(scores) - len(left_out))
-    return Choice(request.request_id, request.ids[best], float(scores[best]), left_out, ranking, seconds)
+    return Choice(request.request_id, request.ids[best], float(scores[best]), left_out, lacking, ranking, seconds)
 
 
 def _ranking(

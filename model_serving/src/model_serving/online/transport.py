@@ -19,7 +19,7 @@ from model_serving.online.seldom import Seldom
 
 logger = logging.getLogger(__name__)
 Header = tuple[bytes, bytes]
-AccessNote = Callable[[Scope, int, str, float], None]
+AccessNote = Callable[[Scope, int, str, float, Iterable[str], Iterable[tuple[str, str]]], None]
 
 
 @dataclass(slots=True)
@@ -31,6 +31,7 @@ class Reply:
     body: bytes
     headers: Sequence[Header]
     left_out: Iterable[str]
+    passed: Iterable[tuple[str, str]] = ()
 
 
 class InferenceEndpoint:
@@ -38,7 +39,8 @@ class InferenceEndpoint:
 
     Args:
         most_at_once: requests that are answered at the same time; those beyond are refused at once.
-        note_access: told of every answer: its request's scope, its status, outcome and seconds.
+        note_access: told of every answer: its request's scope, status, outcome and seconds, and which candidates lacked
+            what, as `InferenceMetrics.count` takes it.
     """
 
     def __init__(
@@ -79,8 +81,8 @@ class InferenceEndpoint:
     def _noted(self, scope: Scope, reply: Reply, seconds: float) -> None:
         """What can't be noted, say on a full disk, is answered all the same."""
         try:
-            self._metrics.count(reply.outcome, seconds, reply.left_out)
-            self._note_access(scope, reply.status, reply.outcome, seconds)
+            self._metrics.count(reply.outcome, seconds, reply.left_out, reply.passed)
+            self._note_access(scope, reply.status, reply.outcome, seconds, reply.left_out, reply.passed)
         except Exception as error:
             self._unnoted.say(logging.ERROR, "an answer is missing in metrics or access log: %s", error, trace=True)
 
@@ -102,7 +104,8 @@ class InferenceEndpoint:
             self.under_way -= 1
         timing = ((b"server-timing", _server_timing(parsed, **choice.seconds)),)
         left_out = [reason for _, reason in choice.left_out] if choice.left_out else ()
-        return Reply(200, "ok", choice_body(choice, serving.model), timing, left_out)
+        passed = [pair for _, lacks in choice.passed_as_nan for pair in lacks.items()] if choice.passed_as_nan else ()
+        return Reply(200, "ok", choice_body(choice, serving.model), timing, left_out, passed)
 
 
 def _server_timing(parse: float, read: float, score: float, rank: float) -> bytes:

@@ -50,6 +50,17 @@ class LeftOut(_Wire):
     )
 
 
+class PassedAsNaN(_Wire):
+    """A candidate that was scored although it lacks features."""
+
+    id: Id
+    missing: dict[str, Literal["unknown", "stale", "null"]] = Field(
+        description="feature view and why its features, or some of them, were a NaN to the model; with several reasons "
+        "the first of: unknown, stale, null",
+        examples=[{"driver_stats": "stale"}],
+    )
+
+
 class Ranked(_Wire):
     """A candidate and its score."""
 
@@ -66,6 +77,11 @@ class Answer(_Wire):
     error: Problem | None
     model: Model | None
     left_out: tuple[LeftOut, ...] = Field(description="in the order of the request")
+    passed_as_nan: tuple[PassedAsNaN, ...] = Field(
+        default=(),
+        description="candidates that have a score, and may be the prediction, although features of theirs are missing: "
+        "the model was given NaN for these, as its contract asks for; in the order of the request",
+    )
     ranking: tuple[Ranked, ...] | None = Field(
         default=None, description="the best `top_k` that have a score, best first; null where `top_k` was not given"
     )
