@@ -75,6 +75,19 @@ def sync_tree(folder: Path) -> None:
         raise _explained(error, folder) from error
 
 
+@contextmanager
+def disk_errors(target: Path) -> Iterator[None]:
+    """A full disk as ours, in a block that writes `target`.
+
+    Raises:
+        TransientError: the disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _explained(error, target) from error
+
+
 def _remove_abandoned(target: Path) -> None:
     for draft in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
         with suppress(FileNotFoundError, BlockingIOError), draft.open("rb") as file:

@@ -45,12 +45,13 @@ def ingest(
     work = Workplace.open(run_key)
     views = work.chosen(view, source)
     place = source or work.settings.source_database
-    found = {
-        spec.name: run(
-            work.run(spec), spec, rules, locate(place, rules.table), work.watermarks, datetime.now(UTC), interval
-        )
-        for spec, rules in views
-    }
+    with work.alone("ingest", views):
+        found = {
+            spec.name: run(
+                work.run(spec), spec, rules, locate(place, rules.table), work.watermarks, datetime.now(UTC), interval
+            )
+            for spec, rules in views
+        }
     report({"run_key": run_key, "views": found})
 
 
@@ -60,7 +61,10 @@ def clean(*, run_key: RunKey) -> None:
     from data_pipeline.clean import clean as run
 
     work = Workplace.open(run_key)
-    report({"run_key": run_key, "views": {spec.name: run(work.run(spec), spec) for spec, _ in work.after("ingest")}})
+    views = work.after("ingest")
+    with work.alone("clean", views):
+        found = {spec.name: run(work.run(spec), spec) for spec, _ in views}
+    report({"run_key": run_key, "views": found})
 
 
 @app.command()
@@ -69,10 +73,12 @@ def explore_and_validate(*, run_key: RunKey) -> None:
     from data_pipeline.validate import explore_and_validate as run
 
     work = Workplace.open(run_key)
-    found = {
-        spec.name: run(work.run(spec), spec, rules, work.places(spec), work.watermarks, datetime.now(UTC))
-        for spec, rules in work.after("clean")
-    }
+    views = work.after("clean")
+    with work.alone("explore-and-validate", views):
+        found = {
+            spec.name: run(work.run(spec), spec, rules, work.places(spec), work.watermarks, datetime.now(UTC))
+            for spec, rules in views
+        }
     updated = Counter[str]()
     for outcome in found.values():
         updated.update(outcome["updated"])

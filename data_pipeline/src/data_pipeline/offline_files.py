@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -17,8 +16,9 @@ import pyarrow.parquet as pq
 
 from data_pipeline.clean import stored_schema
 from twinserve.atomic import atomic_file
-from twinserve.errors import BadInput, TransientError
+from twinserve.errors import BadInput
 from twinserve.features.views import ViewSpec
+from twinserve.locks import alone
 
 FILE_NAME = "part-0.parquet"
 
@@ -122,17 +122,10 @@ def newest_event(view: ViewSpec) -> datetime | None:
     return newest
 
 
-@contextmanager
-def publishing(lock: Path) -> Iterator[None]:
-    """One run at a time publishes a view; the lock ends with its process.
+def publishing(lock: Path) -> AbstractContextManager[None]:
+    """One run at a time publishes a view.
 
     Raises:
         TransientError: another run is publishing.
     """
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as gate:
-        try:
-            fcntl.flock(gate, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TransientError(f"another run holds {lock}", fix="Run it again when that one is done") from None
-        yield
+    return alone(lock, f"publishing under {lock}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from data_pipeline.changes import Changes
 from twinserve.atomic import write_atomically
 from twinserve.errors import StepMissing
+from twinserve.locks import alone
 
 STEPS = ("ingest", "clean", "explore-and-validate")
 
@@ -26,6 +28,14 @@ class ViewRun:
         self.rejected = self.folder / "rejected.parquet"
         self.refused = self.folder / "refused.parquet"
         self.changes = Changes(self.folder / "changes.json")
+
+    def alone(self, step: str) -> AbstractContextManager[None]:
+        """A block in which no other step works on this view of this run.
+
+        Raises:
+            TransientError: one does; names it.
+        """
+        return alone(self.folder / "lock", f"{step} of {self.view} in run {self.run_key!r}")
 
     def begin(self, step: str) -> None:
         """Forget what this step and those after it did before: their input is about to change."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -62,6 +64,18 @@ class Workplace:
         names = [view.name for view in self.views]
         done = {run.view for run in runs_after(step, self._scratch, self.run_key, names)}
         return [(view, self.rules[view.name]) for view in self.views if view.name in done]
+
+    @contextmanager
+    def alone(self, step: str, views: Chosen) -> Iterator[None]:
+        """A block in which no other step works on these views of this run; all of them are free, or nothing begins.
+
+        Raises:
+            TransientError: another step does; names it.
+        """
+        with ExitStack() as held:
+            for view, _ in views:
+                held.enter_context(self.run(view).alone(step))
+            yield
 
     def run(self, view: ViewSpec) -> ViewRun:
         """The run's folder for `view`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -41,15 +42,15 @@ def feature_store_init(run_key: RunKey) -> None:
 
     settings = load_settings()
     params = load_params(settings.training_params)
-    with leased_redis(settings) as redis_url:
+    with _step("feature-store-init", settings, run_key) as run, leased_redis(settings) as redis_url:
         result = init_feature_store(
-            _run(settings, run_key),
+            run,
             params,
             apply=lambda: apply_definitions(settings, redis_url),
             describe=lambda name: describe_service(open_store(settings, redis_url), name),
             draft=_draft_contract,
         )
-    report(result)
+        report(result)
 
 
 @app.command()
@@ -64,24 +65,24 @@ def data_extraction(
     from twinserve.features.store import open_store
 
     settings = load_settings()
-    run = _run(settings, run_key)
-    run.begin("data-extraction")
-    params, contract = run.params(), run.contract()
-    keys: dict[str, str] = {key.name: key.dtype for key in contract.join_keys}
-    kind = target_type(params.output.positive_class)
-    columns = LabelColumns(keys, params.labels.timestamp, params.labels.target, kind)
-    place, pieces = _labels(settings, params.labels, labels, columns)
-    with leased_redis(settings) as redis_url:
-        store = open_store(settings, redis_url)
+    with _step("data-extraction", settings, run_key) as run:
+        run.begin("data-extraction")
+        params, contract = run.params(), run.contract()
+        keys: dict[str, str] = {key.name: key.dtype for key in contract.join_keys}
+        kind = target_type(params.output.positive_class)
+        columns = LabelColumns(keys, params.labels.timestamp, params.labels.target, kind)
+        place, pieces = _labels(settings, params.labels, labels, columns)
+        with leased_redis(settings) as redis_url:
+            store = open_store(settings, redis_url)
 
-        def join(source: Path, target: Path) -> int:
-            service = store.get_feature_service(contract.feature_service)
-            job = store.get_historical_features(
-                entity_df=str(source), features=service, full_feature_names=contract.full_feature_names
-            )
-            return int(job.write_parquet(target, event_times=True))
+            def join(source: Path, target: Path) -> int:
+                service = store.get_feature_service(contract.feature_service)
+                job = store.get_historical_features(
+                    entity_df=str(source), features=service, full_feature_names=contract.full_feature_names
+                )
+                return int(job.write_parquet(target, event_times=True))
 
-        report(extract_data(run, columns, pieces, place, join))
+            report(extract_data(run, columns, pieces, place, join))
 
 
 @app.command()
@@ -89,7 +90,8 @@ def data_validation(run_key: RunKey) -> None:
     """Check schema, targets, balance, missing values and skew; refuse what is not fit to train on."""
     from training_pipeline.steps.data_validation import validate_data
 
-    report(validate_data(_run(load_settings(), run_key)))
+    with _step("data-validation", load_settings(), run_key) as run:
+        report(validate_data(run))
 
 
 @app.command()
@@ -97,7 +99,8 @@ def data_preparation(run_key: RunKey) -> None:
     """Leave out rows that can't be scored, split by time."""
     from training_pipeline.steps.data_preparation import prepare_data
 
-    report(prepare_data(_run(load_settings(), run_key)))
+    with _step("data-preparation", load_settings(), run_key) as run:
+        report(prepare_data(run))
 
 
 @app.command()
@@ -107,7 +110,8 @@ def model_training(run_key: RunKey) -> None:
     from training_pipeline.tracking import Tracking
 
     settings = load_settings()
-    report(train_model(_run(settings, run_key), Tracking(settings)))
+    with _step("model-training", settings, run_key) as run:
+        report(train_model(run, Tracking(settings)))
 
 
 @app.command()
@@ -118,7 +122,8 @@ def model_evaluation(run_key: RunKey) -> None:
     from twinserve.registry import Registry
 
     settings = load_settings()
-    report(evaluate_model(_run(settings, run_key), Registry(settings), Tracking(settings)))
+    with _step("model-evaluation", settings, run_key) as run:
+        report(evaluate_model(run, Registry(settings), Tracking(settings)))
 
 
 @app.command()
@@ -128,7 +133,8 @@ def model_validation(run_key: RunKey) -> None:
     from twinserve.registry import Registry
 
     settings = load_settings()
-    report(validate_model(_run(settings, run_key), Registry(settings)))
+    with _step("model-validation", settings, run_key) as run:
+        report(validate_model(run, Registry(settings)))
 
 
 def main() -> NoReturn:
@@ -136,8 +142,12 @@ def main() -> NoReturn:
     run_app(app)
 
 
-def _run(settings: Settings, run_key: str) -> RunFolder:
-    return RunFolder(settings.scratch("training_pipeline", run_key), run_key)
+@contextmanager
+def _step(step: str, settings: Settings, run_key: str) -> Iterator[RunFolder]:
+    """The run's folder, for a block in which no other step works on it."""
+    run = RunFolder(settings.scratch("training_pipeline", run_key), run_key)
+    with run.alone(step):
+        yield run
 
 
 def _draft_contract(service: ServiceSpec, params: Params) -> Contract:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from training_pipeline.params import Params
 from twinserve.atomic import write_atomically
 from twinserve.contract import Contract
 from twinserve.errors import StepMissing
+from twinserve.locks import alone
 
 STEPS = (
     "feature-store-init",
@@ -43,6 +45,14 @@ class RunFolder:
     def name(self) -> str:
         """The run key as MLflow knows it."""
         return self.folder.name
+
+    def alone(self, step: str) -> AbstractContextManager[None]:
+        """A block in which no other step of this run is at work.
+
+        Raises:
+            TransientError: one is; names it.
+        """
+        return alone(self.folder / "lock", f"{step} of run {self.run_key!r}")
 
     def begin(self, step: str) -> None:
         """Make sure that the step before is done; forget what this step and those after it did.

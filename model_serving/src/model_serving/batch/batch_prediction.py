@@ -12,7 +12,6 @@ from model_serving.batch.run import BatchRun
 from model_serving.batch.shard_scoring import score_shard
 from model_serving.batch.shards import shard_name
 from twinserve.errors import BadInput
-from twinserve.locks import one_at_a_time
 from twinserve.progress import RowProgress
 from twinserve.registry import ServedModel
 
@@ -30,8 +29,13 @@ def batch_prediction(run: BatchRun, load_version: LoadVersion, shard: int | None
         BadInput: there is no such shard, or something else lies in the output's place.
         StepMissing: an earlier step has not run.
         ContractMismatch: the pinned version's artifact is damaged.
-        TransientError: MLflow can't be reached, or the disk is full.
+        TransientError: MLflow can't be reached, the disk is full, or another step of the run is at work.
     """
+    with run.alone("batch-prediction") if shard is None else run.alone_with(shard):
+        return _predicted(run, load_version, shard)
+
+
+def _predicted(run: BatchRun, load_version: LoadVersion, shard: int | None) -> dict[str, Any]:
     began = time.monotonic()
     finished_before = Finished.read(run.output)
     if finished_before:
@@ -81,12 +85,11 @@ def _score(run: BatchRun, load_version: LoadVersion, wanted: Sequence[Source]) -
     total = sum(extraction.rows_of(source.shard) for source in wanted)
     with RowProgress("predict", total) as progress:
         for source in wanted:
-            with one_at_a_time(run.lock(shard_name(source.shard))):
-                # in this order: what is no longer among the unfinished was published
-                if done(run, source) or Finished.read(run.output):
-                    continue
-                model = model or load_version(source.model_version)
-                score_shard(run, extraction, source, model, progress)
+            # in this order: what is no longer among the unfinished was published
+            if done(run, source) or Finished.read(run.output):
+                continue
+            model = model or load_version(source.model_version)
+            score_shard(run, extraction, source, model, progress)
     return progress.rows
 
 

@@ -21,7 +21,6 @@ from twinserve.contract import Contract
 from twinserve.errors import BadInput
 from twinserve.features.service import describe_service
 from twinserve.features.store import open_store
-from twinserve.locks import one_at_a_time
 from twinserve.overlap import read_ahead
 from twinserve.progress import RowProgress
 from twinserve.settings import Settings
@@ -34,7 +33,7 @@ def data_extraction(
 ) -> dict[str, Any]:
     """Write the typed input and its features into the run's folder, in files of a fixed number of rows.
 
-    One at a time for a run: a second call, as by a retry of a try that was taken for dead, waits and then starts anew.
+    One at a time for a run: a second call, as by a retry of a try that was taken for dead, is told to come again.
 
     Args:
         moment: the time of rows that name none; without it they are refused.
@@ -44,9 +43,10 @@ def data_extraction(
             column and the first bad line.
         StepMissing: the run is not pinned yet, or there are no features to join.
         ContractMismatch: the definitions have changed since the run was pinned, and no longer fit.
+        TransientError: another step of the run is at work, or the disk is full.
     """
     began = time.monotonic()
-    with one_at_a_time(run.lock("extraction")):
+    with run.alone("data-extraction"):
         if finished := Finished.read(run.output):
             refuse_other_input(run, finished, file_digest(source), source, moment)
             return _result(source, finished.rows, len(finished.files), began) | {"notes": [], "finished_before": True}

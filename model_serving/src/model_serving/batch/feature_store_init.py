@@ -18,11 +18,16 @@ def feature_store_init(settings: Settings, redis_url: str, registry: Registry, r
     Raises:
         StepMissing: there is no champion, or its feature service is not in the feature repo.
         ContractMismatch: the model's artifact is damaged, or it does not fit the features.
-        TransientError: MLflow or the registry's database can't be reached.
+        TransientError: MLflow or the registry's database can't be reached, or another step of the run is at work.
     """
-    if finished := Finished.read(run.output):
-        run.refuse_other_key(finished.run_key)
-        return _result(finished.model_name, finished.model_version, finished=True)
+    with run.alone("feature-store-init"):
+        if finished := Finished.read(run.output):
+            run.refuse_other_key(finished.run_key)
+            return _result(finished.model_name, finished.model_version, finished=True)
+        return _begun(settings, redis_url, registry, run)
+
+
+def _begun(settings: Settings, redis_url: str, registry: Registry, run: BatchRun) -> dict[str, Any]:
     applied = apply_definitions(settings, redis_url)
     pin = _pinned(registry, run)
     pin.contract.check_service(describe_service(open_store(settings, redis_url), pin.contract.feature_service))

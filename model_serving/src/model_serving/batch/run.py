@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,9 +20,11 @@ from typing import Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from model_serving.batch.shards import shard_name
 from twinserve.atomic import write_atomically
 from twinserve.contract import Contract
 from twinserve.errors import BadInput, StepMissing
+from twinserve.locks import alone
 from twinserve.settings import Settings, safe_name
 
 TIMESTAMP = "event_timestamp"
@@ -161,8 +165,27 @@ class BatchRun:
         return self.output.with_name(f".{self.output.name}.unfinished")
 
     def lock(self, name: str) -> Path:
-        """A file for `one_at_a_time` among the processes that work on this run."""
+        """A file that processes which work on this run lock."""
         return self.folder / "locks" / name
+
+    def alone(self, step: str) -> AbstractContextManager[None]:
+        """A block in which no other step of this run is at work.
+
+        Raises:
+            TransientError: one is; names it.
+        """
+        return alone(self.lock("run"), f"{step} of run {self.key!r}")
+
+    @contextmanager
+    def alone_with(self, shard: int) -> Iterator[None]:
+        """A block in which nobody else works on this shard; others may work on others.
+
+        Raises:
+            TransientError: somebody does, or a step that needs the whole run is at work; names it.
+        """
+        doing = f"batch-prediction of shard {shard} of run {self.key!r}"
+        with alone(self.lock("run"), doing, shared=True), alone(self.lock(shard_name(shard)), doing):
+            yield
 
     def forget_extraction(self) -> None:
         """Remove the extracted rows; the note first, so that nobody takes a part of them for the whole."""
