@@ -51,6 +51,20 @@ def test_two_trainings_of_one_model_have_agreed_on_the_same(build: Build) -> Non
     assert build(libraries={"numpy": "0"}).registered((), ONNX).agreed() != agreed
 
 
+def test_what_was_missing_in_training_survives_storage_and_tells_no_two_models_apart(build: Build) -> None:
+    counts = {"count": {"null": 3, "stale": 1}}
+    registered = build().registered((), ONNX, counts)
+    assert Contract.from_json(registered.to_json()).trained_missing == counts
+    assert registered.agreed() == build().registered((), ONNX).agreed() == build().agreed()
+
+
+def test_a_document_of_before_that_was_counted_is_read_and_written_as_ever(build: Build) -> None:
+    content = json.loads(build().to_json())
+    assert "trained_missing" not in content
+    assert set(content["missing"]) == {"unknown", "stale", "null"}
+    assert Contract.from_json(build().to_json()).trained_missing is None
+
+
 def test_a_document_without_a_form_is_read_and_written_as_ever(build: Build) -> None:
     text = build().to_json()
     assert "scoring" not in json.loads(text)

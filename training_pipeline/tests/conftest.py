@@ -80,7 +80,7 @@ REGRESSOR = {
     "feature_service": "harvest",
     "labels": {"file": "harvests.csv", "timestamp": "weighed", "target": "tons", "lowest": 0},
     "output": {"method": "predict", "meaning": "tons per plot"},
-    "missing": {"null": "pass_as_nan"},
+    "missing": {"null": "pass_as_nan", "unlearned": ["water__level"]},
     "split": {"test": 0.25},
     "data_checks": {"min_rows": 100, "max_psi": 2.0},
     "model_checks": {"metric": "rmse", "limit": 2.0, "min_test_rows": 30, "better_than_constant_by": 0.5},

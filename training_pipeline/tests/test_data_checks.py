@@ -6,12 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from training_pipeline.checks import Check, refuse_failed
+from training_pipeline.checks import Check, named, refuse_failed
 from training_pipeline.data_checks import check_classes, check_data, check_shares, check_shift
 from training_pipeline.params import DataChecks, Params
 from training_pipeline.targets import read_targets
 from training_pipeline.training_rows import TrainingRows, schema_problems
-from twinserve.contract import Contract
+from twinserve.contract import Contract, MissingPolicy
 from twinserve.errors import PermanentError
 
 Rows = Callable[..., TrainingRows]
@@ -120,3 +120,76 @@ def test_a_refusal_names_every_failed_check() -> None:
 
     with pytest.raises(PermanentError, match=r"^the data is refused: 1 of 2 \(a\); 3 \(c\)\. Mend it$"):
         refuse_failed(checks, "the data is", "Mend it")
+
+
+def passing(contract: Contract, **more: object) -> Contract:
+    policy = {"stale": "pass_as_nan", "null": "pass_as_nan", **more}
+    return contract.model_copy(update={"missing": MissingPolicy.model_validate(policy)})
+
+
+def half_missing(joined: Rows, contract: Contract, training: bool) -> TrainingRows:
+    """400 rows of which a few lack `share`: among the training rows, or among the test rows alone."""
+    rng = np.random.default_rng(2)
+    share: list[float | None] = rng.random(400).tolist()
+    for row in (3, 7) if training else (390, 395):
+        share[row] = None
+    return joined(share, rng.integers(0, 9, 400).tolist(), rng.integers(0, 2, 400).tolist(), contract=contract)
+
+
+def learned(rows: TrainingRows, params: Params) -> Check:
+    checks = check_data(rows, read_targets(rows.table["sold_out"], params), params)
+    return next(check for check in checks if check.name == "pass_as_nan")
+
+
+def test_nan_is_passed_only_for_features_that_training_rows_lacked(
+    joined: Rows, params: Callable[..., Params], contract: Contract
+) -> None:
+    check = learned(half_missing(joined, passing(contract), training=True), params())
+
+    assert not check.passed
+    assert "no training row lacks visits:" in check.says
+    assert "`missing.unlearned`" in check.says
+
+
+def test_what_test_rows_alone_lack_was_not_learned(
+    joined: Rows, params: Callable[..., Params], contract: Contract
+) -> None:
+    check = learned(half_missing(joined, passing(contract), training=False), params())
+
+    assert "no training row lacks share, visits:" in check.says
+
+
+@pytest.mark.parametrize("unlearned", [("visits",), "all", ("share", "visits")])
+def test_params_may_say_so_explicitly(
+    joined: Rows, params: Callable[..., Params], contract: Contract, unlearned: object
+) -> None:
+    rows = half_missing(joined, passing(contract, unlearned=unlearned), training=True)
+
+    assert learned(rows, params()).passed
+
+
+def test_where_nothing_is_passed_nothing_need_be_learned(joined: Rows, params: Callable[..., Params]) -> None:
+    rows = joined([0.5] * 400, [1, 2] * 200, [0, 1, 1, 0] * 100)
+
+    assert learned(rows, params()).passed
+
+
+def test_what_was_missing_in_training_is_counted_by_feature_and_kind(joined: Rows, contract: Contract) -> None:
+    rows = joined([0.1, None, 0.3, 0.4], [1, 2, 3, 4], [1, 0, 1, 0], age_minutes=[0, 0, 61, 0],
+                  contract=passing(contract))  # fmt: skip
+
+    assert rows.passed_as_nan(np.array([True, True, True, False])) == {
+        "share": {"stale": 1, "null": 1}, "visits": {"stale": 1},
+    }  # fmt: skip
+
+
+def test_a_refusal_of_many_features_stays_readable() -> None:
+    checks = [Check(f"c{number}", passed=False, says="x") for number in range(1_500)]
+
+    with pytest.raises(PermanentError, match=r"x \(c19\); and 1,480 more checks\. Mend it$"):
+        refuse_failed(checks, "the data is", "Mend it")
+    assert check_named(1_500) == "f0, f1, f2 and 1,497 more"
+
+
+def check_named(count: int) -> str:
+    return named([f"f{number}" for number in range(count)], 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from twinserve.errors import PermanentError
+from twinserve.errors import BadInput, PermanentError, StepMissing
 
 pytestmark = pytest.mark.integration
 
@@ -58,3 +59,32 @@ def test_a_linear_model_cannot_take_the_missing_values(plots: Any) -> None:
 
     plots.set_params(model={"estimator": "elastic_net"}, missing={"null": "leave_out"})
     assert plots.train("complete rows")["promoted"]
+
+
+def test_a_feature_that_was_never_null_is_not_passed_as_nan_without_a_word(plots: Any) -> None:
+    plots.set_params(missing={"unlearned": []})
+    with pytest.raises(PermanentError, match=r"no training row lacks water__level: .*`missing\.unlearned`"):
+        plots.train("silent", until="data-validation")
+    plots.set_params(missing={"unlearned": ["water_level"]})
+    with pytest.raises(BadInput, match=r"missing\.unlearned names water_level; its columns are soil__level, water__"):
+        plots.run("feature-store-init", "mistyped")
+
+    plots.set_params()
+    plots.train("said", until="model-evaluation")
+    marker = plots.scratch("said") / "data-preparation.json"
+    prepared = json.loads(marker.read_text())
+    lacking = prepared.pop("passed_as_nan")
+    assert list(lacking) == ["soil__level"]
+    marker.write_text(json.dumps(prepared))  # as the last version left it
+    with pytest.raises(StepMissing, match="data-preparation --run-key said"):
+        plots.run("model-validation", "said")
+    marker.write_text(json.dumps(prepared | {"passed_as_nan": {}}))
+    with pytest.raises(PermanentError, match=r"the model is refused: .*no training row lacks soil__level"):
+        plots.run("model-validation", "said")
+    marker.write_text(json.dumps(prepared | {"passed_as_nan": lacking}))
+    plots.run("model-validation", "said")
+    contract = plots.registry.load_champion().contract
+    assert contract.trained_missing == lacking
+    train = pd.read_parquet(plots.scratch("said") / "train.parquet")
+    assert lacking == {"soil__level": {"null": int(train["soil__level"].isna().sum())}}
+    assert contract.missing.unlearned == ("water__level",)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable
 from typing import Literal, Self
 
 import numpy as np
@@ -75,12 +75,37 @@ class Output(_Part):
         return self
 
 
+def _is_empty(value: object) -> bool:
+    """Left out of the document, as it always was."""
+    return not value
+
+
 class MissingPolicy(_Part):
-    """Per kind of missing feature: is the row left out, or does the model get a NaN?"""
+    """Per kind of missing feature: is the row left out, or does the model get a NaN?
+
+    Attributes:
+        unlearned: columns that may be passed as NaN although no training row lacked them; `all` for any.
+    """
 
     unknown: Handling = "leave_out"
     stale: Handling = "leave_out"
     null: Handling = "leave_out"
+    unlearned: tuple[str, ...] | Literal["all"] = Field(default=(), exclude_if=_is_empty)
+
+    @property
+    def passes(self) -> bool:
+        """Whether any kind is passed on."""
+        return "pass_as_nan" in (self.unknown, self.stale, self.null)
+
+    def unlearned_among(self, columns: Iterable[str], lacking: Container[str]) -> list[str]:
+        """Columns that may be passed as NaN, that no training row lacked, and that `unlearned` doesn't name.
+
+        Args:
+            lacking: columns that a training row lacked, which the model was given as NaN.
+        """
+        if not self.passes or self.unlearned == "all":
+            return []
+        return [name for name in columns if name not in lacking and name not in self.unlearned]
 
 
 class Tolerance(_Part):
@@ -142,7 +167,13 @@ class Scoring(_Part):
 
 
 class Contract(_Part):
-    """The whole document. `scoring` is None in those written before there was a choice: the original scores."""
+    """The whole document.
+
+    Attributes:
+        trained_missing: column → kind → training rows in which the model was given NaN for it; columns that no row
+            lacked are not in it. None in those written before this was counted.
+        scoring: None in those written before there was a choice: the original scores.
+    """
 
     format: Literal[1] = 1
     project: str
@@ -154,6 +185,7 @@ class Contract(_Part):
     tolerance: Tolerance
     libraries: dict[str, str]
     golden: tuple[GoldenRow, ...] = ()
+    trained_missing: dict[str, dict[str, int]] | None = Field(default=None, exclude_if=_is_unset)
     scoring: Scoring | None = None
 
     @property
@@ -177,11 +209,22 @@ class Contract(_Part):
         unset = {"scoring"} if self.scoring is None else None
         return json.dumps(self.model_dump(mode="json", exclude=unset), indent=2, allow_nan=False) + "\n"
 
-    def registered(self, golden: tuple[GoldenRow, ...], scoring: Scoring) -> Contract:
-        """The contract of a version: with golden rows, the form that scores, and the library that this form needs."""
+    def registered(
+        self,
+        golden: tuple[GoldenRow, ...],
+        scoring: Scoring,
+        trained_missing: dict[str, dict[str, int]] | None = None,
+    ) -> Contract:
+        """The contract of a version: with golden rows, what was missing in training, the form that scores, and the
+        library that this form needs."""
         extra = library_versions([ONNX_LIBRARY]) if scoring.uses_onnx else {}
         return self.model_copy(
-            update={"golden": golden, "scoring": scoring, "libraries": self.libraries | extra},
+            update={
+                "golden": golden,
+                "trained_missing": trained_missing,
+                "scoring": scoring,
+                "libraries": self.libraries | extra,
+            },
         )
 
     def agreed(self) -> Contract:
@@ -189,7 +232,7 @@ class Contract(_Part):
         own = dict(self.libraries)
         if self.scoring and self.scoring.uses_onnx:
             own.pop(ONNX_LIBRARY, None)
-        return self.model_copy(update={"golden": (), "scoring": None, "libraries": own})
+        return self.model_copy(update={"golden": (), "trained_missing": None, "scoring": None, "libraries": own})
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Contract:
@@ -266,7 +309,8 @@ def build_contract(
     """The contract of a model that reads all features of `service`.
 
     Raises:
-        BadInput: a key or feature has a type that no model column can take; names it.
+        BadInput: a key or feature has a type that no model column can take, or `missing.unlearned` names a column that
+            is not there; names it.
     """
     bad = [f"{f.view}:{f.name} is {f.dtype}" for f in service.features if f.dtype not in NUMERIC_TYPES]
     bad += [f"join key {name} is {kind}" for name, kind in service.join_keys.items() if kind not in KEY_TYPES]
@@ -276,7 +320,7 @@ def build_contract(
             f"feature service {service.name} can't feed a model: {'; '.join(bad)}",
             fix="Use numbers and booleans, and integer or string keys",
         )
-    return Contract.model_validate(
+    contract = Contract.model_validate(
         {
             "project": service.project,
             "feature_service": service.name,
@@ -289,6 +333,17 @@ def build_contract(
             "golden": golden,
         }
     )
+    _refuse_strange_columns(contract)
+    return contract
+
+
+def _refuse_strange_columns(contract: Contract) -> None:
+    listed = contract.missing.unlearned
+    if strange := [name for name in listed if name not in contract.columns] if listed != "all" else []:
+        there = ", ".join(contract.columns[:20])
+        raise BadInput(
+            f"missing.unlearned names {', '.join(strange[:20])}; its columns are {there}", fix="Correct the name"
+        )
 
 
 def as_matrix(rows: list[tuple[float | None, ...]]) -> NDArray[np.float64]:

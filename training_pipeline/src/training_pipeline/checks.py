@@ -8,6 +8,8 @@ from typing import Any
 
 from twinserve.errors import PermanentError
 
+MOST_NAMED = 20
+
 
 @dataclass(frozen=True)
 class Check:
@@ -41,7 +43,14 @@ def refuse_failed(checks: Sequence[Check], what: str, fix: str) -> None:
     """
     failed = [f"{check.says} ({check.name})" for check in checks if not check.passed]
     if failed:
-        raise PermanentError(f"{what} refused: {'; '.join(failed)}", fix=fix)
+        more = f"; and {len(failed) - MOST_NAMED:,} more checks" if len(failed) > MOST_NAMED else ""
+        raise PermanentError(f"{what} refused: {'; '.join(failed[:MOST_NAMED])}{more}", fix=fix)
+
+
+def named(names: Sequence[str], most: int = MOST_NAMED) -> str:
+    """The first of these names, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def number(value: float) -> str:

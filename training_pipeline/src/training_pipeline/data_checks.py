@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import numpy as np
 from numpy.typing import NDArray
 
-from training_pipeline.checks import Check, at_least, at_most
+from training_pipeline.checks import Check, at_least, at_most, named
 from training_pipeline.params import DataChecks, Params
+from training_pipeline.prepared_rows import usable_mask
 from training_pipeline.skew import missing_share, population_stability
 from training_pipeline.targets import Targets, class_counts
 from training_pipeline.time_split import first_test_moment
 from training_pipeline.training_rows import TrainingRows
+from twinserve.contract import Contract
 from twinserve.errors import PermanentError
 from twinserve.missing import Status
 
@@ -20,7 +24,7 @@ OUTCOME = "outcome"
 def check_data(rows: TrainingRows, targets: Targets, params: Params) -> list[Check]:
     """Every check of the training set. Skew is judged only where there are enough rows to see any."""
     limits = params.data_checks
-    usable = targets.usable & (rows.reason == Status.PRESENT)
+    usable = usable_mask(rows, targets)
     enough = at_least("min_rows", int(usable.sum()), limits.min_rows, "usable rows:")
     checks = [enough, *check_shares(rows, targets, limits)]
     if params.classifies:
@@ -51,6 +55,22 @@ def check_classes(values: NDArray[np.generic], at_least_rows: int, part: str) ->
     ]
 
 
+def check_learned(contract: Contract, lacking: Container[str]) -> Check:
+    """Has the model seen what it may be given? Without a NaN in training, where one leads is an accident.
+
+    Args:
+        lacking: columns that were NaN in a training row.
+    """
+    unlearned = contract.missing.unlearned_among(contract.columns, lacking)
+    if not unlearned:
+        return Check("pass_as_nan", passed=True, says="every feature that may be passed as NaN was so in training")
+    says = (
+        f"`missing` passes NaN to a model that never saw one, since no training row lacks {named(unlearned)}: have "
+        "such rows left out, or list these features under `missing.unlearned`"
+    )
+    return Check("pass_as_nan", passed=False, says=says)
+
+
 def check_shift(name: str, before: NDArray[np.float64], after: NDArray[np.float64], limits: DataChecks) -> list[Check]:
     """Does one column of the test rows look like that of the training rows?"""
     moved = abs(missing_share(after) - missing_share(before))
@@ -67,7 +87,7 @@ def _check_skew(rows: TrainingRows, targets: Targets, usable: NDArray[np.bool_],
     except PermanentError as error:
         return [Check("split", passed=False, says=error.what)]
     late = rows.asked >= moment
-    checks = []
+    checks = [check_learned(rows.contract, rows.passed_as_nan(usable & ~late))]
     # features over all rows, as the policy would hide what goes missing; outcomes where there is one
     for i, name in enumerate(rows.contract.columns):
         column = rows.model_input[:, i]

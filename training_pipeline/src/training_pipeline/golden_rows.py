@@ -21,7 +21,7 @@ def choose_golden(features: Matrix, score: Score, policy: MissingPolicy) -> tupl
         At most `MOST` rows, no two alike, each scored by itself as it will be when it is checked.
     """
     chosen = features[_telling(features, score(features))]
-    if "pass_as_nan" in (policy.unknown, policy.stale, policy.null):
+    if policy.passes:
         chosen = np.vstack([np.full((1, features.shape[1]), np.nan), chosen])
     rows: dict[tuple[float | None, ...], GoldenRow] = {}
     for row in chosen:

@@ -46,12 +46,18 @@ class PreparedRows:
         return pa.table({EVENT_TIME: pa.array(self.times, INSTANT), **features, TARGET: self.target})
 
 
+def usable_mask(rows: TrainingRows, targets: Targets) -> NDArray[np.bool_]:
+    """Rows with a good target that the policy for missing features lets pass; (rows,)."""
+    usable: NDArray[np.bool_] = targets.usable & (rows.reason == Status.PRESENT)
+    return usable
+
+
 def usable_rows(rows: TrainingRows, targets: Targets) -> PreparedRows:
     """Rows with a good target that the policy for missing features lets pass, ordered by time.
 
     Rows of one moment keep their order.
     """
-    chosen = np.flatnonzero(targets.usable & (rows.reason == Status.PRESENT))
+    chosen = np.flatnonzero(usable_mask(rows, targets))
     ordered = chosen[np.argsort(rows.asked[chosen], kind="stable")]
     columns = rows.contract.columns
     return PreparedRows(columns, rows.model_input[ordered], targets.values[ordered], rows.asked[ordered])

@@ -12,7 +12,7 @@ from training_pipeline.metrics import Floats
 from twinserve.contract import Contract
 from twinserve.errors import ContractMismatch
 from twinserve.features.views import ServedFeature, ServiceSpec
-from twinserve.missing import Matrix
+from twinserve.missing import REASONS, Matrix
 from twinserve.registry import Registry, ServedModel
 
 logger = logging.getLogger(__name__)
@@ -82,10 +82,14 @@ def rival_scores(champion: ServedModel, contract: Contract, features: Matrix) ->
 
 def shared_rows(champion: Contract, candidate: Contract, features: Matrix) -> NDArray[np.bool_]:
     """Rows that both models score: all where their policies are one, else those that lack nothing."""
-    if champion.missing == candidate.missing:
+    if _handling(champion) == _handling(candidate):
         return np.ones(len(features), dtype=bool)
     complete: NDArray[np.bool_] = np.logical_not(np.isnan(features).any(axis=1))
     return complete
+
+
+def _handling(contract: Contract) -> dict[str, str]:
+    return {reason: getattr(contract.missing, reason) for reason in REASONS.values()}
 
 
 def same_model(champion: ServedModel, contract: Contract, features: Matrix, scores: Floats) -> bool:

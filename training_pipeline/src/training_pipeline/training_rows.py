@@ -64,6 +64,21 @@ class TrainingRows:
         by_reason = {name: int((worst == kind).sum()) for kind, name in REASONS.items()}
         return {"complete": int((worst == Status.PRESENT).sum()), **by_reason}
 
+    def passed_as_nan(self, chosen: NDArray[np.bool_]) -> dict[str, dict[str, int]]:
+        """Column → kind → chosen rows in which the model is given NaN for it; columns that none of them lacks are not
+        in it.
+
+        Args:
+            chosen: (rows,), of rows that the policy does not leave out.
+        """
+        status = self.status[chosen]
+        counts = {name: (status == kind).sum(axis=0) for kind, name in REASONS.items()}
+        found = {
+            column: {name: int(count[place]) for name, count in counts.items() if count[place]}
+            for place, column in enumerate(self.contract.columns)
+        }
+        return {column: kinds for column, kinds in found.items() if kinds}
+
     def left_out(self) -> dict[str, int]:
         """Rows that the contract's policy leaves out, by reason."""
         return {name: int((self.reason == kind).sum()) for kind, name in REASONS.items()}

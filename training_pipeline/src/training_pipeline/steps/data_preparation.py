@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from training_pipeline.prepared_rows import digest, usable_rows, write_prepared
+from training_pipeline.prepared_rows import digest, usable_mask, usable_rows, write_prepared
 from training_pipeline.run_folder import RunFolder
 from training_pipeline.targets import read_targets
 from training_pipeline.time_split import first_test_moment, instant
@@ -31,6 +31,7 @@ def prepare_data(run: RunFolder) -> Mapping[str, Any]:
         "train_rows": len(train.times),
         "test_rows": len(test.times),
         "test_from": instant(moment).isoformat(),
+        "passed_as_nan": rows.passed_as_nan(usable_mask(rows, targets) & (rows.asked < moment)),
         "left_out": {**rows.left_out(), "bad_target": int((~targets.usable).sum())},
         "digest": digest(train, test),
         "train": str(run.train),

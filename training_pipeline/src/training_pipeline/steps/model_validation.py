@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from training_pipeline.checks import Check, as_dicts, at_least, number, refuse_failed
-from training_pipeline.data_checks import check_classes
+from training_pipeline.data_checks import check_classes, check_learned
 from training_pipeline.golden_rows import choose_golden
 from training_pipeline.model_checks import Comparison, check_model
 from training_pipeline.onnx_form.choice import choose_form
 from training_pipeline.params import Params
 from training_pipeline.run_folder import RunFolder
 from training_pipeline.steps.model_evaluation import read_candidate
-from twinserve.errors import PermanentError
+from twinserve.errors import PermanentError, StepMissing
 from twinserve.registry import Registry
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,8 @@ def validate_model(run: RunFolder, registry: Registry) -> Mapping[str, Any]:
     if own is not None and own == champion:
         return _finish(run, found, own, registered=False, promoted=False)
     _refuse_stale(found, champion, run)
-    checks = checks_of(params, found)
+    lacking = missing_in_training(run)
+    checks = [check_learned(run.contract(), lacking), *checks_of(params, found)]
     run.write_json("model_checks", {"checks": as_dicts(checks)})
     refuse_failed(checks, "the model is", FIX)
     if champion is not None and found["champion"]["same"]:
@@ -46,7 +47,7 @@ def validate_model(run: RunFolder, registry: Registry) -> Mapping[str, Any]:
         return _finish(run, found, champion, registered=False, promoted=False)
     if own is not None:
         registry.load_version(own)  # refuses what an earlier try registered, if it has been damaged since
-    version = own or register(run, registry, found["mlflow_run"])
+    version = own or register(run, registry, found["mlflow_run"], lacking)
     registry.promote(version, who=f"training-pipeline, run {run.run_key}", why=_why(params, found))
     return _finish(run, found, version, registered=own is None, promoted=True)
 
@@ -62,8 +63,24 @@ def checks_of(params: Params, found: Mapping[str, Any]) -> list[Check]:
     return checks + check_model(limits, found["candidate"], found["constant"], found["one_feature"], compared)
 
 
-def register(run: RunFolder, registry: Registry, run_id: str) -> str:
-    """Complete the contract with golden rows and the form that scores, and register it with the estimator.
+def missing_in_training(run: RunFolder) -> dict[str, dict[str, int]]:
+    """Column → kind → training rows in which the model was given NaN.
+
+    Raises:
+        StepMissing: an earlier release prepared the rows, and did not count.
+    """
+    counted: dict[str, dict[str, int]] | None = run.result("data-preparation").get("passed_as_nan")
+    if counted is None:
+        raise StepMissing(
+            f"{run.folder} does not say what was missing in training: an earlier release prepared it",
+            fix=f"Run `training-pipeline data-preparation --run-key {run.run_key}` and the steps after it again",
+        )
+    return counted
+
+
+def register(run: RunFolder, registry: Registry, run_id: str, lacking: dict[str, dict[str, int]]) -> str:
+    """Complete the contract with golden rows, what was missing in training and the form that scores, and register it
+    with the estimator.
 
     Returns:
         The version.
@@ -75,7 +92,7 @@ def register(run: RunFolder, registry: Registry, run_id: str) -> str:
         raise PermanentError("the model is refused: a golden row's score is no number", fix=FIX)
     agreed = candidate.contract.model_copy(update={"golden": golden})
     chosen = choose_form(candidate.estimator, candidate.score, agreed, known, candidate.params.seed)
-    contract = agreed.registered(golden, chosen.scoring)
+    contract = agreed.registered(golden, chosen.scoring, lacking)
     return registry.register(candidate.estimator, contract, run_id, chosen.content)
 
 
