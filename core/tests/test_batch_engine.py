@@ -118,8 +118,9 @@ class World:
         )
 
     def contents(self) -> dict[bytes, tuple[dict[bytes, bytes], bool]]:
-        """Every hash in Redis, and whether it expires."""
-        return {key: (self.redis.hgetall(key), self.redis.ttl(key) > 0) for key in self.redis.scan_iter(count=1000)}
+        """Every hash of features in Redis, and whether it expires."""
+        keys = [key for key in self.redis.scan_iter(count=1000) if not key.startswith(b"twinserve:")]
+        return {key: (self.redis.hgetall(key), self.redis.ttl(key) > 0) for key in keys}
 
     def by(self, store: FeatureStore, start: datetime = START, end: datetime = END) -> dict[bytes, Any]:
         """What Redis holds after the store has materialized into an empty one."""

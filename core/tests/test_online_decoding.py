@@ -188,8 +188,13 @@ def test_rows_have_the_statuses_of_the_one_place_that_knows_them(
     values = np.array([[number(cell) for cell in reply[:10]] for reply in replies]).reshape(rows, 10)
     events = np.array([[NO_EVENT if t is None else t for t in pair for _ in range(5)] for pair in times], np.int64)
     expected = cell_status(contract, values, events.reshape(rows, 10), np.full(rows, NOW))
+    absent = np.array([[cell is None for cell in reply[:10]] for reply in replies], bool).reshape(rows, 10)
+    expected[absent] = Status.UNKNOWN  # a null is an empty value, no value at all is a row of other definitions
     found = decoded(plan, replies, NOW)
     assert same(found.status, expected)
+    titles = [feature.title for feature in contract.features]
+    seen = (absent & (events.reshape(rows, 10) != NO_EVENT)).any(axis=0)
+    assert found.absent == tuple(title for title, one in zip(titles, seen, strict=True) if one)
     assert same(found.values, np.where(expected == Status.UNKNOWN, np.nan, values))
     assert found.complete == (not expected.any())
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
+import logging
 import os
 import signal
 import time
@@ -302,6 +304,21 @@ async def test_among_equals_the_first_of_the_request_wins(
     assert choice.prediction == expected
     assert [key for key, _ in choice.ranking or ()] == order
     assert choice.left_out == [("e", "null"), ("f", "unknown")]
+
+
+async def test_features_that_rows_are_written_without_are_named_in_the_log(
+    rides: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    shelf = Shelf([1, np.nan], [Status.PRESENT, Status.UNKNOWN])
+    shelf.rows = dataclasses.replace(shelf.rows, absent=("rides:conv_rate",))
+    plane = plane_of(rides.contract(classifier_output()), "highest", shelf)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            (choice,) = await plane.answer([InferenceRequest("r", ("a", "b"), {"k": ("a", "b")})])
+    assert isinstance(choice, Choice)
+    assert choice.left_out == [("b", "unknown")]
+    (line,) = [record.getMessage() for record in caplog.records if "definitions have changed" in record.getMessage()]
+    assert "rides:conv_rate" in line
 
 
 @given(

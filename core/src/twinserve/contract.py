@@ -58,6 +58,11 @@ class FeatureColumn(_Part):
     stored_view: str | None = Field(default=None, exclude_if=_is_unset)
     stored_keys: tuple[str, ...] | None = Field(default=None, exclude_if=_is_unset)
 
+    @property
+    def title(self) -> str:
+        """Names it to a person."""
+        return f"{self.view}:{self.name}"
+
 
 class Output(_Part):
     """What the score is: `predict_proba` of `positive_class`, or `predict` itself; and which end of it is best."""

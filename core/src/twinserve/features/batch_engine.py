@@ -35,6 +35,7 @@ from twinserve.features.online_write import Progress, collect, finished, staging
 from twinserve.features.point_in_time import parquet_relation, quoted
 from twinserve.features.source_files import Span, files_touching, parquet_files, source_path
 from twinserve.features.staged_rows import StagedRows, staged_rows
+from twinserve.features.written_fields import WrittenFields, fields_by_view
 from twinserve.locks import one_at_a_time
 from twinserve.times import as_micros
 
@@ -63,15 +64,25 @@ class RedisBatchEngine(LocalComputeEngine):  # type: ignore[misc]
         self, registry: BaseRegistry, task: MaterializationTask, **feast: Any
     ) -> LocalMaterializationJob:
         """One view over one interval; the job carries the error, which Feast raises."""
-        if not is_written_here(self, task):
-            return super()._materialize_one(registry, task, **feast)
         job = f"{task.feature_view.name}-{task.start_time}-{task.end_time}"
+        ours = is_written_here(self, task)
         try:
             with feast_errors():
-                self._write(task)
+                self._remove_old_fields(task)
+                if ours:
+                    self._write(task)
         except Exception as error:
             return LocalMaterializationJob(job_id=job, status=MaterializationJobStatus.ERROR, error=error)
+        if not ours:
+            return super()._materialize_one(registry, task, **feast)
         return LocalMaterializationJob(job_id=job, status=MaterializationJobStatus.SUCCEEDED)
+
+    def _remove_old_fields(self, task: MaterializationTask) -> None:
+        """Of features that the view no longer has: they would look as new as what is written now."""
+        if isinstance(self.online_store, RedisOnlineStore):
+            client = self.online_store._get_client(self.repo_config.online_store)
+            views = fields_by_view([task.feature_view], self.repo_config)
+            WrittenFields(client, task.project).bring_in_line(views, all_there_are=False)
 
     def _write(self, task: MaterializationTask) -> None:
         view = online_view(task.feature_view, self.repo_config)

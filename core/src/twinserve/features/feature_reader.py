@@ -20,11 +20,13 @@ class OnlineRows:
         values: (rows, features) float64, NaN where there is no value; a stale one is still there.
         status: (rows, features) of `twinserve.missing.Status`.
         complete: every cell is `PRESENT`.
+        absent: features, as `view:feature`, that some rows were written without; their cells are `UNKNOWN`.
     """
 
     values: NDArray[np.float64]
     status: NDArray[np.int8]
     complete: bool
+    absent: tuple[str, ...] = ()
 
 
 class SomeKeysUnavailable(TransientError):

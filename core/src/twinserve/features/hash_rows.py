@@ -59,8 +59,25 @@ def _with_status(plan: HashPlan, replies: Replies, values: Matrix, asked: int) -
         of_view = np.array(found, dtype=np.int8)[:, None]
         columns = list(view.columns)
         status[:, columns] = np.maximum(status[:, columns], of_view)
+    absent = _mark_absent(replies, values, status)
     values[status == Status.UNKNOWN] = np.nan
-    return OnlineRows(values, status, not status.any())
+    return OnlineRows(values, status, not status.any(), tuple(plan.features[place].title for place in absent))
+
+
+def _mark_absent(replies: Replies, values: Matrix, status: NDArray[np.int8]) -> list[int]:
+    """Features without a field beside their view's event time: unknown, since a null would be an empty one.
+
+    The definitions have changed: the row was written without the feature, whatever the time that it bears.
+    """
+    found: set[int] = set()
+    doubtful = np.isnan(values) & (status != Status.UNKNOWN)
+    for row in np.flatnonzero(doubtful.any(axis=1)).tolist():
+        reply = replies[row]
+        if None in reply:
+            places = [place for place in np.flatnonzero(doubtful[row]).tolist() if reply[place] is None]
+            status[row, places] = Status.UNKNOWN
+            found.update(places)
+    return sorted(found)
 
 
 def _unreadable(plan: HashPlan, replies: Replies) -> PermanentError:

@@ -23,6 +23,7 @@ from twinserve.errors import StepMissing
 from twinserve.features.batch_engine import is_plain, is_single_redis
 from twinserve.features.day_files import DayFileMemory, is_recent, signature, signatures
 from twinserve.features.feast_errors import feast_errors
+from twinserve.features.online_definitions import remove_what_is_not_defined
 from twinserve.features.online_view import OnlineView, online_view
 from twinserve.features.online_write import Progress, Written, collect, finished, staging_file, write_staged
 from twinserve.features.point_in_time import parquet_relation, quoted
@@ -81,6 +82,7 @@ def materialize(settings: Settings, redis_url: str, lookback: timedelta | None =
     since = now - (LOOKBACK if lookback is None else lookback)
     one = one_at_a_time(settings.home / "locks" / "materialize")
     with one, feast_errors(), redis.Redis.from_url(redis_url, socket_timeout=30) as client:
+        remove_what_is_not_defined(store)
         return [
             _OneView(store, client, view, settings.home / "materialize", now).run(since)
             if is_plain(view) and is_single_redis(store._get_provider().online_store, store.config)

@@ -65,13 +65,15 @@ class RedisReader:
     def _put_together(self, replies: list[Any], chosen: list[Any], rows: int, asked: int) -> OnlineRows:
         values, status = np.empty((rows, self._width)), np.empty((rows, self._width), np.int8)
         complete, start = True, 0
+        absent: list[str] = []
         for plan, (found, places) in zip(self._plans, chosen, strict=True):
             part = decoded(plan, replies[start : start + len(found)], asked)
             start += len(found)
             values[:, plan.outputs] = part.values if places is None else part.values[places]
             status[:, plan.outputs] = part.status if places is None else part.status[places]
             complete = complete and part.complete
-        return OnlineRows(values, status, complete)
+            absent += part.absent
+        return OnlineRows(values, status, complete, tuple(absent))
 
 
 def _rows(keys: Keys) -> int:

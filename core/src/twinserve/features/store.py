@@ -11,6 +11,7 @@ import yaml
 from twinserve.errors import BadInput, StepMissing
 from twinserve.features.definitions import load_definitions
 from twinserve.features.feast_errors import feast_errors
+from twinserve.features.online_definitions import definitions_in_redis
 from twinserve.locks import one_at_a_time
 from twinserve.settings import Settings
 
@@ -103,8 +104,15 @@ def feast_connection_string(redis_url: str) -> str:
 def apply_definitions(settings: Settings, redis_url: str) -> dict[str, Any]:
     """Bring the registry in line with the feature repo; what the repo no longer has is removed. Idempotent.
 
+    Features and views that are gone are removed from the rows in the online store too, where that is a Redis.
+
     Returns:
-        Names of entities, feature views and feature services now registered.
+        Names of entities, feature views and feature services now registered; `removed_online`: view → features that
+        were removed from the online store.
+
+    Raises:
+        BadInput, StepMissing: the feature repo is missing or wrong.
+        TransientError: the registry's database or the online store can't be reached.
     """
     import contextlib
     import io
@@ -115,10 +123,12 @@ def apply_definitions(settings: Settings, redis_url: str) -> dict[str, Any]:
     # Feast prints its plan; our standard output ends in JSON
     with one_at_a_time(settings.home / "locks" / "apply"), feast_errors(), contextlib.redirect_stdout(io.StringIO()):
         store = open_store(settings, redis_url)
-        apply_total_with_repo_instance(store, store.project, store.registry, contents, skip_source_validation=True)
+        with definitions_in_redis(store, settings) as removed:
+            apply_total_with_repo_instance(store, store.project, store.registry, contents, skip_source_validation=True)
         return {
             "project": store.project,
             "entities": sorted(e.name for e in store.list_entities() if e.name != "__dummy"),
             "feature_views": sorted(view.name for view in store.list_feature_views()),
             "feature_services": sorted(service.name for service in store.list_feature_services()),
+            "removed_online": removed,
         }

@@ -16,7 +16,7 @@ from model_serving.online.seldom import Seldom
 from model_serving.online.wire import Id, InferenceRequest, Key, LeftOut, Model
 from model_serving.passed_as_nan import Passed, PassedAsNaN
 from model_serving.scoring import REASON_NAMES, SCORED, Scored, score_cells, score_complete
-from twinserve.errors import TransientError
+from twinserve.errors import ContractMismatch, TransientError
 from twinserve.features.feature_reader import FeatureReader, OnlineRows, SomeKeysUnavailable
 from twinserve.registry import ServedModel
 
@@ -83,6 +83,8 @@ class InferencePlane:
         finally:
             read = time.perf_counter()
             self._note("read", read - began)
+        if rows.absent:
+            self._tell_absent(rows.absent)
         scored = self._scored(rows)
         passed = None if rows.complete else self._passed.found(rows.status, scored.reasons)
         ranked = time.perf_counter()
@@ -96,6 +98,13 @@ class InferencePlane:
     async def close(self) -> None:
         """Let go of the online store."""
         await self._reader.close()
+
+    def _tell_absent(self, features: Sequence[str]) -> None:
+        error = ContractMismatch(
+            f"rows are written without {', '.join(features)}",
+            fix="Materialize, if the feature is new; else promote a version that does without it",
+        )
+        self._outage.say(logging.WARNING, "candidates are unknown, since the definitions have changed: %s", error)
 
     def _scored(self, rows: OnlineRows) -> Scored:
         if rows.complete:
