@@ -165,6 +165,8 @@ def test_columns_that_differ_only_by_case_are_refused() -> None:
 
 WHOLE = [pa.array([1.0, -3.0]), pa.array([1.5, 2.0]), pa.array([float("nan")]), pa.array([2.0**63]), pa.array([5e9])]
 WHOLE += [pa.array(["12", None]), pa.array(["1.5"]), pa.array([" 1"]), pa.array([True, False, None])]
+WHOLE += [pa.array(["0x10"]), pa.array(["+5"]), pa.array(["٣"]), pa.array([2.0**53]), pa.array([2.0**24], pa.float32())]
+WHOLE += [pa.array([-(2.0**53)]), pa.array([2.0**53 - 1]), pa.array([Decimal(2**53 + 1)]), pa.array([str(2**53 + 1)])]
 WHOLE += [pa.array([Decimal("2.0")]), pa.array([Decimal("1.5")]), pa.array([2**63], pa.uint64()), pa.array([5 * 10**9])]
 
 
@@ -192,3 +194,30 @@ def test_a_damaged_file_is_named(tmp_path: Any) -> None:
     broken.write_bytes(b"PAR1 and then nothing")
     with pytest.raises(BadInput, match=r"part-0\.parquet"), duck() as connection:
         connection.execute(f"SELECT * FROM read_parquet('{broken}')").fetchall()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [pa.array([7, None]), pa.array([True]), pa.array(["7.0"]), pa.array([7.0]), pa.array([Decimal("7.00")])],
+    ids=lambda values: f"{values.type}",
+)
+def test_texts_are_cast_as_the_join_casts_them(values: pa.Array) -> None:
+    stored = pa.table({"id": range(len(values)), "code": values, "ts": [START] * len(values)})
+    try:
+        expected = cast_column(values, pa.string()).to_pylist()
+    except ValueError:
+        with pytest.raises(BadInput, match="column code is not STRING: 7"):
+            latest_of(stored, "INT64", {"code": "STRING"})
+    else:
+        assert [row[1] for row in sorted(latest_of(stored, "INT64", {"code": "STRING"}))] == expected
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.decimals(-(10**15), 10**15, places=6), min_size=1, max_size=20))
+def test_decimals_are_cast_to_the_nearest_float_by_join_and_materialize(values: list[Decimal]) -> None:
+    stored = pa.table(
+        {"id": range(len(values)), "price": pa.array(values, pa.decimal128(38, 6)), "ts": [START] * len(values)}
+    )
+    nearest = [float(value) for value in values]
+    assert cast_column(stored["price"], pa.float64()).to_pylist() == nearest
+    assert [row[1] for row in sorted(latest_of(stored, "INT64", {"price": "DOUBLE"}))] == nearest

@@ -6,13 +6,16 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
 from training_pipeline import labels
-from training_pipeline.labels import LabelColumns, database_labels, file_labels, target_type, typed_labels, without_time
+from training_pipeline.labels import LabelColumns, database_labels, file_labels, typed_labels, without_time
+from training_pipeline.target_values import target_type
 from twinserve.errors import BadInput, StepMissing
 
 COLUMNS = LabelColumns({"stall": "INT64"}, "at", "won", pa.int64())
@@ -189,18 +192,18 @@ def test_a_bad_target_in_a_file_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_times_as_a_database_client_gives_them(times: list[Any]) -> None:
-    rows = typed_labels([[1, 2], times, [1, 1]], COLUMNS, "here", 0)
+    rows = typed_labels({"stall": [1, 2], "at": times, "won": [1, 1]}, COLUMNS, "here", 0)
 
     assert rows["event_timestamp"].to_pylist() == [datetime(2026, 1, 1, tzinfo=UTC), None]
 
 
 def test_a_number_is_no_time() -> None:
     with pytest.raises(BadInput, match=r"here, row 2: at is 1700000000, which is no timestamp"):
-        typed_labels([[1, 2], [None, 1_700_000_000], [1, 1]], COLUMNS, "here", 0)
+        typed_labels({"stall": [1, 2], "at": [None, 1_700_000_000], "won": [1, 1]}, COLUMNS, "here", 0)
 
 
 def test_labels_without_a_time_are_counted() -> None:
-    rows = typed_labels([[1, 2], ["2026-01-01", None], [1, 1]], COLUMNS, "here", 0)
+    rows = typed_labels({"stall": [1, 2], "at": ["2026-01-01", None], "won": [1, 1]}, COLUMNS, "here", 0)
 
     kept, dropped = without_time(rows)
 
@@ -208,4 +211,92 @@ def test_labels_without_a_time_are_counted() -> None:
 
 
 def test_target_types() -> None:
-    assert [target_type(kind) for kind in (1, "yes", None)] == [pa.int64(), pa.string(), pa.float64()]
+    kinds = [target_type(kind) for kind in (1, "yes", True, None)]
+    assert kinds == [pa.int64(), pa.string(), pa.bool_(), pa.float64()]
+
+
+@pytest.mark.parametrize(
+    ("values", "positive_class", "expected"),
+    [
+        ([True, False, None], True, [True, False, None]),
+        ([1, 0, None], True, [True, False, None]),
+        (["true", "F", "0"], True, [True, False, False]),
+        (["yes", "no", None], "yes", ["yes", "no", None]),
+        ([1, 2], "1", ["1", "2"]),
+        ([Decimal("1.00"), Decimal(2)], "1", ["1", "2"]),
+        ([True, False], 1, [1, 0]),
+        ([2**53 + 1, 2**53], 2**53 + 1, [2**53 + 1, 2**53]),
+        ([Decimal(2**53 + 1)], 2**53 + 1, [2**53 + 1]),
+        ([Decimal("0.3"), Decimal("1.10")], None, [0.3, 1.1]),
+        ([True, None], None, [1.0, None]),
+    ],
+)
+def test_targets_as_a_database_client_gives_them(
+    values: list[Any], positive_class: bool | int | str | None, expected: list[Any]
+) -> None:
+    columns = LabelColumns({"stall": "INT64"}, "at", "won", target_type(positive_class))
+    count = len(values)
+
+    rows = typed_labels({"stall": [7] * count, "at": ["2026-01-01"] * count, "won": values}, columns, "here", 0)
+
+    assert rows["won"].to_pylist() == expected
+
+
+def test_booleans_and_classes_that_are_texts_are_told_apart() -> None:
+    columns = LabelColumns({"stall": "INT64"}, "at", "won", target_type("yes"))
+
+    with pytest.raises(BadInput, match="holds booleans, and the classes"):
+        typed_labels({"stall": [1], "at": ["2026-01-01"], "won": [True]}, columns, "here", 0)
+
+
+RENAMED = LabelColumns(
+    {"stall": "INT64"}, "at", "won", pa.int64(), {"share": "won", "stand": "stall", "when": "at", "absent": "stall"}
+)
+
+
+def test_columns_of_other_names_are_renamed(sqlite: str, tmp_path: Path) -> None:
+    """A label table may have a feature's name for its outcome: no two columns of the training rows may share it."""
+    table(sqlite, "trips", 'stand BIGINT, "when" TEXT, share BIGINT, won TEXT', [(7, "2026-01-01", 1, "x")])
+    file = tmp_path / "labels.csv"
+    file.write_text("stand,when,share,won\n7,2026-01-01,1,x\n")
+
+    (piece,) = file_labels(file, RENAMED)
+
+    assert piece.to_pylist() == read(sqlite, RENAMED)
+    assert piece.to_pylist() == [{"stall": 7, "event_timestamp": datetime(2026, 1, 1, tzinfo=UTC), "won": 1}]
+
+
+def test_a_rename_that_makes_no_sense_is_refused(sqlite: str) -> None:
+    table(sqlite, "trips", "stall BIGINT, stand BIGINT, seat BIGINT, at TEXT, won BIGINT", [])
+    for rename, says in (
+        ({"seat": "stall", "stand": "stall"}, "both seat and stand, which `rename` makes stall"),
+        ({"seat": "price"}, "labels.rename names price; a label has stall, at, won"),
+    ):
+        with pytest.raises(BadInput, match=says):
+            read(sqlite, LabelColumns({"stall": "INT64"}, "at", "won", pa.int64(), rename))
+
+
+@pytest.mark.integration
+def test_keys_of_postgresql_keep_what_they_are(postgres_url: str) -> None:
+    """Ids beyond 2^53 in a NUMERIC column, where a float holds only each second one; UUIDs; a key of mixed scales."""
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    ids = [2**53 + n for n in range(40)]
+    table(postgres_url, "many", "stall NUMERIC, at TIMESTAMPTZ, won INT", [(n, at, 1) for n in ids])
+    uuid = UUID("0b4f5b5e-8c4f-4d29-9a63-1f2f6a5c7e11")
+    table(postgres_url, "ids", "stall UUID, at TIMESTAMPTZ, won INT", [(uuid, at, 1)])
+    scaled = [(Decimal(1), at, 1), (Decimal("1.50"), at, 1)]
+    table(postgres_url, "scaled", "stall NUMERIC, at TIMESTAMPTZ, won INT", scaled)
+
+    texts = LabelColumns({"stall": "STRING"}, "at", "won", pa.int64())
+    assert [row["stall"] for row in read(postgres_url, name="many")] == ids
+    assert [row["stall"] for row in read(postgres_url, texts, "many")] == list(map(str, ids))
+    assert [row["stall"] for row in read(postgres_url, texts, "ids")] == [str(uuid)]
+    assert [row["stall"] for row in read(postgres_url, texts, "scaled")] == ["1", "1.5"]
+
+
+def test_a_column_that_can_be_no_key_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "labels.parquet"
+    pq.write_table(pa.table({"stall": [[1]], "at": ["2026-01-01"], "won": [1]}), file)
+
+    with pytest.raises(BadInput, match=r"column stall holds list<.*>, which can't be read as a key"):
+        list(file_labels(file, COLUMNS))

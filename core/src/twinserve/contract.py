@@ -13,7 +13,7 @@ from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
 
 from twinserve.errors import BadInput, ContractMismatch
 from twinserve.features.views import ServiceSpec
@@ -70,7 +70,7 @@ class Output(_Part):
     method: Literal["predict_proba", "predict"]
     target: str
     meaning: str
-    positive_class: int | str | None = None
+    positive_class: StrictBool | int | str | None = None
     best: Literal["highest", "lowest"] = "highest"
 
     @model_validator(mode="after")

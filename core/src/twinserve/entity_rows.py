@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 
 from twinserve.arrow_types import ARROW_TYPES
 from twinserve.errors import BadInput
+from twinserve.source_values.casting import cast_key
+from twinserve.source_values.plain_columns import readable_column
 from twinserve.table_file import BATCH_ROWS, TableFile
 from twinserve.times import INSTANT, as_instants
 
@@ -30,6 +32,15 @@ class EntityRows:
     table: pa.Table
     notes: tuple[str, ...]
     undated: int = 0
+
+
+def column_names(path: Path) -> list[str]:
+    """The columns of a file of entity rows.
+
+    Raises:
+        BadInput: no such file, or it can't be read.
+    """
+    return list(TableFile(path).schema().names)
 
 
 def read_entity_rows(
@@ -123,19 +134,12 @@ class EntityRowReader:
         return None if self._errors else pa.RecordBatch.from_arrays(list(columns.values()), schema=self.schema)
 
     def _key(self, column: str, values: pa.Array, kind: str) -> pa.Array:
-        target = ARROW_TYPES[kind]
-        if pa.types.is_string(values.type) and kind != "STRING":
-            values = pc.utf8_trim_whitespace(values)
-        try:
-            return values.cast(target)
-        except pa.ArrowInvalid:
-            bad = next(i for i, value in enumerate(values) if not _casts(value, target))
+        read = cast_key(readable_column(values, f"{self.path}: column {column}"), kind)
+        if read.wrong.any():
+            bad = int(read.wrong.argmax())
             says = f"{column} is {_spelled(values[bad])}, which is no {kind}"
             self._errors.setdefault(column, _Problem(says, "Correct the row", self.rows + bad))
-        except pa.ArrowNotImplementedError:
-            says = f"column {column} holds {values.type}, not {kind}"
-            self._errors.setdefault(column, _Problem(says, "Correct the column"))
-        return values
+        return read.values
 
     def _times(self, values: pa.Array) -> pa.Array:
         times, wrong, naive = as_instants(values)
@@ -171,14 +175,6 @@ class _Problem:
 def _require(path: Path, has: list[str], columns: list[str]) -> None:
     if missing := [column for column in columns if column not in has]:
         raise BadInput(f"{path} has no column {', '.join(missing)}; it has {', '.join(has[:20])}", fix="Add it")
-
-
-def _casts(value: pa.Scalar, target: pa.DataType) -> bool:
-    try:
-        value.cast(target)
-    except pa.ArrowInvalid:
-        return False
-    return True
 
 
 def _spelled(value: pa.Scalar) -> str:

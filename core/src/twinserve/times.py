@@ -12,6 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from twinserve.source_values.cast import decoded, is_bytes
+from twinserve.source_values.plain_columns import plain_column
+
 INSTANT = pa.timestamp("us", tz="UTC")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ZONE = re.compile(r"(?:[zZ]|[+-]\d{2}:?\d{2}|[+-]\d{2})\s*$")
@@ -44,10 +47,11 @@ def as_instants(column: pa.Array | pa.ChunkedArray) -> Instants:
 
     Parts of a microsecond are cut off, always towards the earlier one. A time outside the years 1 to 9999 is none.
     """
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+    column = plain_column(column)
+    if is_bytes(column.type):
+        text = decoded(column)
+        found = _from_text(text.values)
+        return found._replace(wrong=found.wrong | text.wrong)
     kind = column.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return _from_typed(column)

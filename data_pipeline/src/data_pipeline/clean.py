@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_pipeline.bad_rows import BadRows
-from data_pipeline.casting import EXPECTED, arrow_type, cast_column
 from data_pipeline.raw_rows import RawPart, read_raw
 from data_pipeline.run_folder import ViewRun
 from twinserve.atomic import atomic_file
 from twinserve.features.views import ViewSpec
+from twinserve.source_values.casting import EXPECTED, arrow_type, cast_column, cast_key
 
 ROW = "_row"  # number of the raw row that a clean one was made of
 
@@ -78,7 +78,8 @@ def clean_part(part: RawPart, view: ViewSpec) -> Cleaned:
     columns: dict[str, pa.Array] = {}
     for name, kind in view.columns.items():
         arrow_type(kind, name)
-        read = cast_column(part.table[part.source_of[name]].combine_chunks(), kind)
+        cast = cast_key if name in view.join_keys else cast_column
+        read = cast(part.table[part.source_of[name]], kind)
         columns[name] = read.values
         cleaned.naive[name] += read.naive
         cleaned.bad.add(_rows(read.wrong, part), f"{name}: not {EXPECTED[kind]}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from data_pipeline.sources import SourceRules
 from twinserve.errors import BadInput
 from twinserve.features.views import ViewSpec
+from twinserve.source_values.renaming import source_columns
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,7 @@ def map_columns(view: ViewSpec, rules: SourceRules, available: Collection[str], 
     Raises:
         BadInput: a column is missing; names it and what is there.
     """
-    renamed = {stored: source for source, stored in rules.rename.items() if source in available}
-    source_of = {column: renamed.get(column, column) for column in view.columns}
+    source_of = source_columns(view.columns, rules.rename, available, place)
     if view.created:
         # without a time of writing, a row counts as written when it happened
         source_of[view.created] = rules.created or source_of[view.timestamp]

@@ -20,6 +20,7 @@ from data_pipeline.watermarks import Watermarks
 from twinserve.atomic import atomic_file
 from twinserve.features.views import ViewSpec
 from twinserve.progress import RowProgress
+from twinserve.source_values.plain_columns import readable_column
 from twinserve.times import INSTANT, as_instants
 
 
@@ -68,6 +69,8 @@ def _pull(
     since, until = (interval.since, interval.until) if interval else (mark and mark - rules.lookback, None)
     rows, reached, parts = 0, mark, []
     for chunk in _filled(source.rows(columns.pulled, columns.arrival, since, until)):
+        for name in chunk.column_names:
+            readable_column(chunk[name], f"{source.name}: column {name}")
         parts.append(_write_part(run, chunk))
         rows += chunk.num_rows
         progress.advance(chunk.num_rows)

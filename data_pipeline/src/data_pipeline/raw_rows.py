@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_pipeline.run_folder import ViewRun
+from twinserve.source_values.plain_columns import plain_table
+from twinserve.source_values.shown import python_value
 
 
 class RawPart(NamedTuple):
@@ -49,7 +51,9 @@ def originals(run: ViewRun, rows: npt.NDArray[np.int64]) -> dict[int, RawRow]:
     found: dict[int, RawRow] = {}
     for part in read_raw(run):
         mine = rows[(rows >= part.first) & (rows < part.first + part.table.num_rows)]
-        for row, values in zip(mine.tolist(), part.table.take(mine - part.first).to_pylist(), strict=True):
+        taken = plain_table(part.table).take(mine - part.first)
+        for at, row in enumerate(mine.tolist()):
+            values = {name: python_value(taken[name][at]) for name in taken.column_names}
             found[row] = RawRow(part.source, _as_json(values))
     return found
 

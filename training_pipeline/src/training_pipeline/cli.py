@@ -59,8 +59,9 @@ def data_extraction(
     labels: Annotated[str, typer.Option(help="a file of labels, in place of those that params.yaml names")] = "",
 ) -> None:
     """Join labels with the features of their moment."""
-    from training_pipeline.labels import LabelColumns, target_type
+    from training_pipeline.labels import LabelColumns
     from training_pipeline.steps.data_extraction import extract_data
+    from training_pipeline.target_values import target_type
     from twinserve.embedded.redis import leased_redis
     from twinserve.features.store import open_store
 
@@ -69,9 +70,10 @@ def data_extraction(
         run.begin("data-extraction")
         params, contract = run.params(), run.contract()
         keys: dict[str, str] = {key.name: key.dtype for key in contract.join_keys}
+        named = params.labels
         kind = target_type(params.output.positive_class)
-        columns = LabelColumns(keys, params.labels.timestamp, params.labels.target, kind)
-        place, pieces = _labels(settings, params.labels, labels, columns)
+        columns = LabelColumns(keys, named.timestamp, named.target, kind, named.rename)
+        place, pieces = _labels(settings, named, labels, columns)
         with leased_redis(settings) as redis_url:
             store = open_store(settings, redis_url)
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +16,18 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import NoSuchTableError
 from sqlalchemy.types import NullType
 
+from training_pipeline.target_values import cast_target
 from twinserve.arrow_types import ARROW_TYPES
 from twinserve.databases import database_errors, open_engine, parse_url, public_name
-from twinserve.entity_rows import read_entity_rows
+from twinserve.entity_rows import column_names, read_entity_rows
 from twinserve.errors import BadInput, StepMissing
-from twinserve.times import INSTANT, as_instants
+from twinserve.source_values.cast import Cast
+from twinserve.source_values.casting import cast_column, cast_key
+from twinserve.source_values.from_python import column_of
+from twinserve.source_values.plain_columns import readable_column
+from twinserve.source_values.renaming import source_columns
+from twinserve.source_values.shown import shown
+from twinserve.times import INSTANT
 
 logger = logging.getLogger(__name__)
 EVENT_TIME = "event_timestamp"
@@ -35,19 +40,36 @@ class LabelColumns:
 
     Attributes:
         join_keys: column → Feast type.
-        timestamp: name of the event time column at the source; it becomes `event_timestamp`.
-        target_type: what the target is cast to: int64, string, or float64 for a regression.
+        timestamp: the event time column at the source, or what `rename` makes of it; it becomes `event_timestamp`.
+        target_type: what the target is read as: int64, bool or string for classes, float64 for a regression.
+        rename: source column → one of these.
     """
 
     join_keys: dict[str, str]
     timestamp: str
     target: str
     target_type: pa.DataType
+    rename: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def names(self) -> list[str]:
-        """Columns at the source, in the order of the labels' own."""
-        return [*self.join_keys, self.timestamp, self.target]
+    def at_source(self, available: Collection[str], place: str) -> dict[str, str]:
+        """Column → column at the source, in the order of the labels' own.
+
+        Raises:
+            BadInput: one is missing; names it and what is there.
+        """
+        wanted = [*self.join_keys, self.timestamp, self.target]
+        if unknown := sorted(set(self.rename.values()) - set(wanted)):
+            raise BadInput(
+                f"labels.rename names {', '.join(unknown)}; a label has {', '.join(wanted)}", fix="Correct the name"
+            )
+        found = source_columns(wanted, self.rename, available, place)
+        if missing := [source for source in found.values() if source not in available]:
+            there = ", ".join(list(available)[:20])
+            raise BadInput(
+                f"{place} has no column {', '.join(missing)}; it has {there}",
+                fix="Correct `labels` in params.yaml; a column of another name goes under labels.rename",
+            )
+        return found
 
     @property
     def schema(self) -> pa.Schema:
@@ -55,12 +77,13 @@ class LabelColumns:
         keys = [(name, ARROW_TYPES[kind]) for name, kind in self.join_keys.items()]
         return pa.schema([*keys, (EVENT_TIME, INSTANT), (self.target, self.target_type)])
 
-
-def target_type(positive_class: int | str | None) -> pa.DataType:
-    """The Arrow type of a target: that of its classes, or float64 where there are none."""
-    if positive_class is None:
-        return pa.float64()
-    return pa.string() if isinstance(positive_class, str) else pa.int64()
+    def read(self, name: str, column: pa.Array) -> Cast:
+        """A source column as what it is here."""
+        if name in self.join_keys:
+            return cast_key(column, self.join_keys[name])
+        if name == self.timestamp:
+            return cast_column(column, "UNIX_TIMESTAMP")
+        return cast_target(column, self.target_type)
 
 
 def file_labels(file: Path, columns: LabelColumns) -> Iterator[pa.Table]:
@@ -69,11 +92,12 @@ def file_labels(file: Path, columns: LabelColumns) -> Iterator[pa.Table]:
     Raises:
         BadInput: names file, column and first bad line.
     """
-    rows = read_entity_rows(file, columns.join_keys, timestamp=columns.timestamp, required=[columns.target])
+    sources = columns.at_source(column_names(file), str(file))
+    keys = {sources[key]: kind for key, kind in columns.join_keys.items()}
+    rows = read_entity_rows(file, keys, timestamp=sources[columns.timestamp], required=[sources[columns.target]])
     for note in rows.notes:
         logger.warning(note)
-    values = [rows.table[name] for name in columns.names]
-    yield typed_labels([*values[:-1], _target_of_file(values[-1], columns.target_type)], columns, str(file), 0)
+    yield typed_labels({name: rows.table[source] for name, source in sources.items()}, columns, str(file), 0)
 
 
 def database_labels(database: str, table: str, columns: LabelColumns) -> Iterator[pa.Table]:
@@ -95,21 +119,29 @@ def database_labels(database: str, table: str, columns: LabelColumns) -> Iterato
         engine.dispose()
 
 
-def typed_labels(values: list[Any], columns: LabelColumns, place: str, before: int) -> pa.Table:
-    """Columns of any type, in the order of `columns.names`, as a table of `columns.schema`.
+def typed_labels(
+    values: Mapping[str, Sequence[Any] | pa.ChunkedArray], columns: LabelColumns, place: str, before: int
+) -> pa.Table:
+    """Columns of any type as a table of `columns.schema`.
 
     Args:
+        values: as a database client gives them, or of Arrow; by the names in `columns`, in the order of its schema.
         place: file or table, for messages.
         before: rows that came before these, for messages.
 
     Raises:
         BadInput: the first value that does not fit.
     """
-    cast = [
-        _cast(column, field, f"{place}, row {{row}}: {name}", before)
-        for column, field, name in zip(values, columns.schema, columns.names, strict=True)
-    ]
-    return pa.table(cast, schema=columns.schema)
+    typed = []
+    for (name, given), kind in zip(values.items(), columns.schema.types, strict=True):
+        column = given if isinstance(given, pa.ChunkedArray) else column_of(given)
+        read = columns.read(name, readable_column(column, f"{place}: {name}"))
+        if read.wrong.any():
+            row = int(read.wrong.argmax())
+            where = f"{place}, row {before + row + 1}: {name} is {shown(given[row])}"
+            raise BadInput(f"{where}, which is no {kind}", fix="Correct the labels")
+        typed.append(read.values)
+    return pa.table(typed, schema=columns.schema)
 
 
 def _refuse_missing_file(url: URL) -> None:
@@ -129,11 +161,9 @@ def _query(connection: Connection, name: str, columns: LabelColumns) -> Select[*
         raise BadInput(
             f"the source has no table {name}; it has {there or 'none'}", fix="Correct labels.table"
         ) from None
-    if missing := [column for column in columns.names if column not in table.c]:
-        there = ", ".join(table.c.keys()[:20])
-        raise BadInput(f"table {name} has no column {', '.join(missing)}; it has {there}", fix="Correct `labels`")
-    raw = [table.c[column] for column in columns.names]
-    order = [table.c[columns.timestamp], *(table.c[key] for key in columns.join_keys), table.c[columns.target]]
+    sources = columns.at_source(table.c.keys(), f"table {name}")
+    raw = [table.c[source] for source in sources.values()]
+    order = [table.c[sources[column]] for column in (columns.timestamp, *columns.join_keys, columns.target)]
     # as the database client gives them: SQLAlchemy's own parsing would stop at the first bad value without its row
     return select(*(type_coerce(column, NullType()) for column in raw)).order_by(*order)
 
@@ -142,59 +172,11 @@ def _pieces(
     connection: Connection, query: Select[*tuple[Any, ...]], table: str, columns: LabelColumns
 ) -> Iterator[pa.Table]:
     rows = connection.execution_options(yield_per=PIECE_ROWS).execute(query)
+    names = [*columns.join_keys, columns.timestamp, columns.target]
     before = 0
     for part in rows.partitions():
-        yield typed_labels([list(column) for column in zip(*part, strict=True)], columns, table, before)
+        yield typed_labels(dict(zip(names, zip(*part, strict=True), strict=True)), columns, table, before)
         before += len(part)
-
-
-def _cast(values: Any, field: pa.Field, place: str, before: int) -> pa.Array | pa.ChunkedArray:
-    try:
-        return _instants(values) if field.type == INSTANT else _plain(values, field.type)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, ValueError, OverflowError):
-        row, value = _first_bad(values, field)
-        where = place.format(row=before + row + 1)
-        raise BadInput(f"{where} is {value!r}, which is no {field.type}", fix="Correct the labels") from None
-
-
-def _target_of_file(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    """In a text file, numbers may stand as whole ones, as true and false, or with a point; text of no kind stays."""
-    if pa.types.is_string(kind) or not pa.types.is_string(values.type):
-        return values
-    for written in (pa.int64(), pa.bool_(), pa.float64()):
-        with suppress(pa.ArrowInvalid):
-            return pc.utf8_trim_whitespace(values).cast(written)
-    return values
-
-
-def _plain(values: Any, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
-    array = values if isinstance(values, pa.ChunkedArray) else pa.array(values)
-    if pa.types.is_decimal(array.type):
-        array = array.cast(pa.float64())
-    return array.cast(kind)
-
-
-def _instants(values: Any) -> pa.Array:
-    times, wrong, _ = as_instants(values if isinstance(values, pa.ChunkedArray) else pa.array(_in_utc(values)))
-    if wrong.any():
-        raise ValueError("no time")
-    return times
-
-
-def _in_utc(values: Any) -> list[Any]:
-    """A client's times in UTC: what Arrow makes of a fixed offset differs with what else is loaded."""
-    return [v.astimezone(UTC) if isinstance(v, datetime) and v.tzinfo else v for v in values]
-
-
-def _first_bad(values: Any, field: pa.Field) -> tuple[int, object]:
-    plain = values.to_pylist() if isinstance(values, pa.ChunkedArray) else values
-    for row, value in enumerate(plain):
-        try:
-            _instants([value]) if field.type == INSTANT else _plain([value], field.type)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, ValueError, OverflowError):
-            return row, value
-    kinds = sorted({type(value).__name__ for value in plain if value is not None})
-    return 0, f"of mixed kinds ({', '.join(kinds)}) over the rows"
 
 
 def without_time(table: pa.Table) -> tuple[pa.Table, int]:

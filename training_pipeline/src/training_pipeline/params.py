@@ -7,8 +7,18 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from training_pipeline.target_values import Class
 from twinserve.contract import MissingPolicy, Output, Tolerance
 from twinserve.errors import BadInput, StepMissing
 
@@ -28,7 +38,8 @@ class Labels(_Part):
     file: Path | None = None
     timestamp: str = "event_timestamp"
     target: str
-    classes: tuple[int | str, ...] | None = None
+    rename: dict[str, str] = {}
+    classes: tuple[StrictBool | int | str, ...] | None = None
     lowest: float | None = None
     highest: float | None = None
 
@@ -44,7 +55,7 @@ class Meaning(_Part):
 
     method: Literal["predict_proba", "predict"]
     meaning: str
-    positive_class: int | str | None = None
+    positive_class: StrictBool | int | str | None = None
     best: Literal["highest", "lowest"] = "highest"
 
 
@@ -123,9 +134,7 @@ class Params(_Part):
     def _fits_together(self) -> Self:
         if (self.model_checks.metric in CLASS_METRICS) != self.classifies:
             raise ValueError(f"model_checks.metric {self.model_checks.metric} does not go with {self.output.method}")
-        classes = self.labels.classes
-        if classes and self.contract_output.positive_class not in classes:
-            raise ValueError("output.positive_class is not among labels.classes")
+        _refuse_mixed_classes(self.labels.classes, self.contract_output.positive_class)
         return self
 
     @property
@@ -137,6 +146,16 @@ class Params(_Part):
     def contract_output(self) -> Output:
         """What the contract says about the score."""
         return Output(target=self.labels.target, **self.output.model_dump())
+
+
+def _refuse_mixed_classes(classes: tuple[Class, ...] | None, positive: Class | None) -> None:
+    """`True` equals 1 in Python, and not in a table."""
+    if not classes:
+        return
+    if len(kinds := {type(name).__name__ for name in (*classes, positive)}) > 1:
+        raise ValueError(f"labels.classes and output.positive_class are of several kinds: {', '.join(sorted(kinds))}")
+    if positive not in classes:
+        raise ValueError("output.positive_class is not among labels.classes")
 
 
 def load_params(file: Path) -> Params:

@@ -16,7 +16,7 @@ class Targets:
     """One value per row.
 
     Attributes:
-        values: classes (int64 or str), or float64 for a regression; arbitrary where not `usable`.
+        values: classes (int64, bool or str), or float64 for a regression; arbitrary where not `usable`.
         usable: neither null nor outside what `labels` declares.
         outcome: what a score should come close to: 1 for the positive class and 0 for others, or the value itself.
     """
@@ -45,7 +45,7 @@ def outcome_of(values: NDArray[np.generic], params: Params) -> NDArray[np.float6
 
 
 def _classes(column: pa.ChunkedArray, params: Params) -> Targets:
-    filled = column.fill_null("" if pa.types.is_string(column.type) else 0)
+    filled = column.fill_null("" if pa.types.is_string(column.type) else pa.scalar(0).cast(column.type))
     values = np.array(filled.to_pylist()) if pa.types.is_string(column.type) else filled.to_numpy()
     usable = column.is_valid().to_numpy()
     if params.labels.classes:

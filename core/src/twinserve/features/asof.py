@@ -15,7 +15,7 @@ from twinserve.errors import BadInput
 from twinserve.features.candidates import Candidates, read_candidates
 from twinserve.features.duck import DuckLimits, duck, fetched
 from twinserve.features.entity_source import EntityRows, QueryRows, moments
-from twinserve.features.feast_arrow import cast_column, key_type
+from twinserve.features.feast_arrow import asked_keys
 from twinserve.features.point_in_time import EVENT_TIME_SUFFIX, JoinedView
 from twinserve.features.row_sizes import Sizes, cuts
 from twinserve.features.source_files import Span, files_touching, parquet_files
@@ -221,7 +221,7 @@ def _one_array(values: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 def _key(piece: pa.Table, column: str, kind: str) -> pa.ChunkedArray:
     try:
-        return cast_column(piece[column], key_type(kind))
+        return asked_keys(piece[column], kind)
     except ValueError as error:
         raise BadInput(f"entity rows: a key in column {column} is no {kind}: {error}", fix="Correct it") from error
 

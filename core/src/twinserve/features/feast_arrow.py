@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from feast.types import Array, Set, from_feast_to_pyarrow_type
 
 from twinserve.arrow_types import ARROW_TYPES
+from twinserve.source_values import casting as source_values
+from twinserve.source_values.cast import is_text
+from twinserve.source_values.plain_columns import plain_column
+from twinserve.source_values.shown import shown
 from twinserve.times import INSTANT, as_instants
 
 _CALENDAR = (-62_135_596_800_000_000, 253_402_300_800_000_000)  # microseconds: the years 1 to 9999
+_SCALARS = {kind: name for name, kind in ARROW_TYPES.items()}
 # the types in which keys of the two sides are compared
 _KEY_TYPES = {
     "INT32": pa.int64(),
@@ -45,8 +52,24 @@ def key_type(feast_type: str) -> pa.DataType:
     return _KEY_TYPES.get(feast_type, pa.string())
 
 
+def asked_keys(values: pa.ChunkedArray | pa.Array, feast_type: str) -> pa.Array | pa.ChunkedArray:
+    """Keys of entity rows, read as those of every source, in the type in which keys are compared.
+
+    Raises:
+        ValueError: one is no such key.
+    """
+    target = key_type(feast_type)
+    if not (name := _SCALARS.get(target)):
+        return cast_column(values, target)
+    read = source_values.cast_key(values, name)
+    _refuse(read.wrong, values, target)
+    return read.values
+
+
 def cast_column(values: pa.ChunkedArray | pa.Array, target: pa.DataType | None) -> pa.Array | pa.ChunkedArray:
-    """Bring a column to `target`; times without a zone are UTC, and lose what is below a microsecond.
+    """Bring a stored column to `target`, as `point_in_time.typed` does in SQL.
+
+    Times without a zone are UTC, and lose what is below a microsecond.
 
     Raises:
         ValueError: a value does not fit; no number is cut to a whole one, none overflows.
@@ -55,13 +78,47 @@ def cast_column(values: pa.ChunkedArray | pa.Array, target: pa.DataType | None) 
         return _instants(values)
     if target is None or values.type.equals(target):
         return values
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
+    if pa.types.is_integer(target):
+        return _whole(values, target)
+    if pa.types.is_string(target):
+        return _text(values)
+    values = _plain(values)
     try:
         # whole numbers become the nearest float, as everywhere
         return pc.cast(values, target, safe=not pa.types.is_floating(target))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise ValueError(str(error)) from error
+
+
+def _whole(values: pa.ChunkedArray | pa.Array, target: pa.DataType) -> pa.Array:
+    """Stored numbers are plain: neither NaN for null nor ` 1` or `1e3` for a number."""
+    plain = plain_column(values)
+    read = source_values.cast_column(plain, _SCALARS[target])
+    wrong = read.wrong | (read.values.is_null().to_numpy(False) & plain.is_valid().to_numpy(False))
+    if is_text(plain.type):
+        wrong |= ~pc.fill_null(pc.match_substring_regex(plain, "^-?[0-9]+$"), fill_value=True).to_numpy(False)
+    _refuse(wrong, values, target)
+    return read.values
+
+
+def _text(values: pa.ChunkedArray | pa.Array) -> pa.Array:
+    plain = plain_column(values)
+    read = source_values.cast_column(plain, "STRING")
+    # 7.0 could be the text 7, 7.0 or 7.00
+    spelled = pa.types.is_floating(plain.type) or pa.types.is_decimal(plain.type)
+    _refuse(read.wrong | (spelled & plain.is_valid().to_numpy(False)), values, pa.string())
+    return read.values
+
+
+def _plain(values: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """Decimals by way of their text: Arrow's own cast to floats is off by a last bit for one in four."""
+    plain = plain_column(values)
+    return plain.cast(pa.string()) if pa.types.is_decimal(plain.type) else plain
+
+
+def _refuse(wrong: npt.NDArray[np.bool_], values: pa.ChunkedArray | pa.Array, target: pa.DataType) -> None:
+    if wrong.any():
+        raise ValueError(f"{shown(values[int(wrong.argmax())])}, of type {values.type}, is no {target}")
 
 
 def _instants(values: pa.ChunkedArray | pa.Array) -> pa.Array | pa.ChunkedArray:

@@ -75,23 +75,39 @@ def quoted(name: str) -> str:
 
 
 def typed(column: str, feast_type: str) -> str:
-    """The stored column, cast to what its Feast type is in DuckDB.
+    """The stored column, cast to what its Feast type is in DuckDB, or an error that names the column.
 
-    A number that is not whole is refused where whole ones are declared, as the join refuses it: a plain cast rounds,
-    and keys with it. DuckDB knows `typeof` before it runs: a column stored as declared is read as it is.
+    What the join refuses is refused (`feast_arrow.cast_column`): a plain cast rounds numbers, and keys with them.
+    DuckDB knows `typeof` before it runs: a column stored as declared is read as it is.
     """
-    kind = DUCKDB_TYPES.get(feast_type)
-    if kind not in _WHOLE:
-        return f"CAST({quoted(column)} AS {kind})" if kind else quoted(column)
-    stored = quoted(column)
-    text = f"CAST({stored} AS VARCHAR)"
-    digits = f"(typeof({stored}) <> 'VARCHAR' OR regexp_full_match({text}, '-?[0-9]+'))"
+    kind, stored = DUCKDB_TYPES.get(feast_type), quoted(column)
+    if kind is None:
+        return stored
+    cast = f"CAST({stored} AS {kind})"
+    if kind in ("FLOAT", "DOUBLE"):
+        # decimals by way of their text, to the nearest float
+        spelled = f"CAST(CAST(CAST({stored} AS VARCHAR) AS DOUBLE) AS {kind})"
+        return f"CASE WHEN typeof({stored}) LIKE 'DECIMAL%' THEN {spelled} ELSE {cast} END"
+    if kind not in (*_WHOLE, "VARCHAR"):
+        return cast
+    fits = _is_whole(stored, kind) if kind in _WHOLE else _has_one_text(stored)
     label = f"column {column} is not {feast_type}: ".replace("'", "''")
     return (
-        f"CASE WHEN typeof({stored}) = '{kind}' THEN CAST({stored} AS {kind}) WHEN {stored} IS NULL THEN NULL "
-        f"WHEN TRY_CAST({stored} AS {kind}) = {stored} AND {digits} THEN CAST({stored} AS {kind}) "
-        f"ELSE error('{label}' || {text}) END"
+        f"CASE WHEN typeof({stored}) = '{kind}' THEN {cast} WHEN {stored} IS NULL THEN NULL "
+        f"WHEN {fits} THEN {cast} ELSE error('{label}' || CAST({stored} AS VARCHAR)) END"
     )
+
+
+def _is_whole(stored: str, kind: str) -> str:
+    """Within the type and whole; a text of digits alone; a float that can't have lost any."""
+    digits = f"regexp_full_match(CAST({stored} AS VARCHAR), '-?[0-9]+') AND TRY_CAST({stored} AS {kind}) IS NOT NULL"
+    bound = f"CASE typeof({stored}) WHEN 'FLOAT' THEN {1 << 24} WHEN 'DOUBLE' THEN {1 << 53} ELSE 'inf'::DOUBLE END"
+    whole = f"TRY_CAST({stored} AS {kind}) = {stored} AND abs(TRY_CAST({stored} AS DOUBLE)) < {bound}"
+    return f"CASE typeof({stored}) WHEN 'VARCHAR' THEN {digits} ELSE {whole} END"
+
+
+def _has_one_text(stored: str) -> str:
+    return f"NOT (typeof({stored}) IN ('FLOAT', 'DOUBLE') OR typeof({stored}) LIKE 'DECIMAL%')"
 
 
 def refuse_alike(columns: Iterable[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +15,7 @@ from sqlalchemy.types import Date, DateTime
 from data_pipeline.reading.source import CHUNK_ROWS, arrived
 from twinserve.databases import database_errors
 from twinserve.errors import BadInput
+from twinserve.source_values.from_python import column_of
 
 
 class DatabaseTable:
@@ -46,7 +46,7 @@ class DatabaseTable:
             for chunk in streaming.execute(query).partitions():
                 found = _as_table(columns, [tuple(row) for row in chunk])
                 # the database's own comparison may be coarse: whole seconds, whole days, none at all
-                yield found if until is None else arrived(found, arrival, since, until)
+                yield arrived(found, arrival, since if until else None, until)
 
     def _types(self) -> dict[str, Any]:
         with database_errors(self.database):
@@ -89,23 +89,4 @@ def _between(
 
 
 def _as_table(columns: list[str], rows: list[tuple[Any, ...]]) -> pa.Table:
-    return pa.table({name: _array([row[i] for row in rows]) for i, name in enumerate(columns)})
-
-
-def _array(values: list[Any]) -> pa.Array:
-    """An array of the values' own type; of their text where types are mixed or unknown, for clean to sort out."""
-    try:
-        found = pa.array(values)
-        if not pa.types.is_binary(found.type) or not any(isinstance(value, str) for value in values):
-            return found
-    except (pa.ArrowNotImplementedError, TypeError, ValueError, OverflowError):  # TypeError: an infinite Decimal
-        pass
-    return pa.array([None if value is None else _text(value) for value in values], pa.string())
-
-
-def _text(value: Any) -> str:
-    """Bytes that are no text are shown as Python writes them: no column of a table is to end a run."""
-    if isinstance(value, bytes):
-        with suppress(UnicodeDecodeError):
-            return value.decode()
-    return str(value)
+    return pa.table({name: column_of([row[i] for row in rows]) for i, name in enumerate(columns)})

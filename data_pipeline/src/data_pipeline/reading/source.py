@@ -9,6 +9,7 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from twinserve.source_values.plain_columns import plain_table
 from twinserve.times import INSTANT, as_instants
 
 CHUNK_ROWS = 100_000
@@ -43,7 +44,8 @@ class Source(Protocol):
 
 
 def arrived(table: pa.Table, arrival: str, since: datetime | None, until: datetime | None) -> pa.Table:
-    """The rows of `table` that `Source.rows` promises."""
+    """The rows of `table` that `Source.rows` promises, its columns in their plain form."""
+    table = plain_table(table)
     if since is None and until is None:
         return table
     times = as_instants(table[arrival]).values

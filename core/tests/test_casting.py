@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.casting import arrow_type, cast_column
 from twinserve.errors import BadInput
+from twinserve.source_values.casting import arrow_type, cast_column
 
 WRONG = "wrong"
 

@@ -1,0 +1,57 @@
+"""What a database client gives, value by value, as a column that loses nothing of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+
+
+def column_of(values: Sequence[Any]) -> pa.Array:
+    """An array of the values' own type, or of their texts where they are of several kinds, or of one that Arrow lacks.
+
+    Arrow would bring several kinds to one: an integer and a decimal to decimals of one scale, a date and a time to
+    dates. Their texts can be read one by one.
+    """
+    given = [_given(value) for value in values]
+    kinds = {_kind(value) for value in given if value is not None}
+    if len(kinds) <= 1:
+        try:
+            return pa.array(given)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            pass
+    if bytes in kinds:  # bytes that are no text stay what they are, and are told apart when they are read
+        return pa.array([value if value is None else _bytes(value) for value in given], pa.binary())
+    return pa.array([None if value is None else _text(value) for value in given], pa.string())
+
+
+def _given(value: Any) -> Any:
+    """Times in UTC: what Arrow makes of a fixed offset differs with what else is loaded. Documents as JSON."""
+    if isinstance(value, (list, tuple, dict)):
+        return json.dumps(value, default=str, ensure_ascii=False)
+    if isinstance(value, datetime) and value.tzinfo:
+        return value.astimezone(UTC)
+    return bytes(value) if isinstance(value, (bytearray, memoryview)) else value
+
+
+def _kind(value: Any) -> object:
+    """Values of one kind can stand in one array."""
+    if isinstance(value, datetime):
+        return datetime, value.tzinfo is not None
+    return type(value)
+
+
+def _bytes(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else _text(value).encode()
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value.isoformat() if isinstance(value, date) else str(value)
