@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
 
 from twinserve.errors import BadInput, ContractMismatch
+from twinserve.features.redis_layout import shared_fields
 from twinserve.features.views import ServiceSpec
 
 FILE_NAME = "contract.json"
@@ -314,12 +315,13 @@ def build_contract(
     """The contract of a model that reads all features of `service`.
 
     Raises:
-        BadInput: a key or feature has a type that no model column can take, or `missing.unlearned` names a column that
-            is not there; names it.
+        BadInput: a key or feature has a type that no model column can take, two features have one field in Redis, whose
+            layout keeps 32 bits of a name, or `missing.unlearned` names a column that is not there; names it.
     """
     bad = [f"{f.view}:{f.name} is {f.dtype}" for f in service.features if f.dtype not in NUMERIC_TYPES]
     bad += [f"join key {name} is {kind}" for name, kind in service.join_keys.items() if kind not in KEY_TYPES]
     bad += [] if service.join_keys else ["it has no join key"]
+    bad += [f"{one} and {other} have one field in Redis: rename one" for one, other in _sharing(service)]
     if bad:
         raise BadInput(
             f"feature service {service.name} can't feed a model: {'; '.join(bad)}",
@@ -349,6 +351,16 @@ def _refuse_strange_columns(contract: Contract) -> None:
         raise BadInput(
             f"missing.unlearned names {', '.join(strange[:20])}; its columns are {there}", fix="Correct the name"
         )
+
+
+def _sharing(service: ServiceSpec) -> list[tuple[str, str]]:
+    """Features that the online store would hold one value for; views of the same join keys share a hash."""
+    names: dict[tuple[tuple[str, str | None], ...], list[tuple[str, str]]] = {}
+    for f in service.features:
+        kinds = (service.join_keys.get(key) for key in f.join_keys)
+        keys = tuple(sorted(zip(f.stored_keys or f.join_keys, kinds, strict=True), key=str))
+        names.setdefault(keys, []).append((f.stored_view or f.view, f.name))
+    return [pair for group in names.values() for pair in shared_fields(group)]
 
 
 def as_matrix(rows: list[tuple[float | None, ...]]) -> NDArray[np.float64]:

@@ -28,7 +28,7 @@ def declared_view(view: Any) -> DeclaredView:
     """A `feast.FeatureView`, completed or from the registry, in plain values.
 
     Raises:
-        BadInput: an entity's join key is no column of the view.
+        BadInput: an entity's join key is no column of the view, or its source maps two columns to one name.
     """
     keys = [column for column in view.entity_columns if column.name != DUMMY_KEY]
     entities = [name for name in view.entities if name != DUMMY_ENTITY]
@@ -39,7 +39,7 @@ def declared_view(view: Any) -> DeclaredView:
             fix="Run `data-pipeline apply`, which says what the definitions lack",
         )
     source = view.batch_source
-    stored = {new: old for old, new in (source.field_mapping or {}).items()} if source else {}
+    stored = _stored_names(view)
 
     def columns(fields: Iterable[Any]) -> tuple[Column, ...]:
         return tuple(
@@ -47,17 +47,36 @@ def declared_view(view: Any) -> DeclaredView:
             for f in fields
         )
 
-    timestamp = source.timestamp_field if source else ""
-    created = source.created_timestamp_column if source else ""
+    times = [source.timestamp_field, source.created_timestamp_column] if source else ["", ""]
+    timestamp, created = (stored.get(name, name) for name in times)
     return DeclaredView(
         name=view.name,
         keys=columns(keys),
-        features=columns(view.features),
-        timestamp=stored.get(timestamp, timestamp),
-        created=stored.get(created, created) or None,
+        features=tuple(
+            c for c in columns(view.features) if c.stored not in (timestamp, created)
+        ),  # as Feast leaves out
+        timestamp=timestamp,
+        created=created or None,
         ttl=view.ttl or None,
         online=view.online and getattr(view, "enabled", True),
     )
+
+
+def _stored_names(view: Any) -> dict[str, str]:
+    """Name in Feast → stored column, where they differ.
+
+    Raises:
+        BadInput: the source maps two columns to one name.
+    """
+    mapping: dict[str, str] = (view.batch_source and view.batch_source.field_mapping) or {}
+    stored: dict[str, str] = {}
+    for column, name in mapping.items():
+        if stored.setdefault(name, column) != column:
+            raise BadInput(
+                f"the field_mapping of feature view {view.name}'s source maps {stored[name]} and {column} to {name}",
+                fix="Map one of them",
+            )
+    return stored
 
 
 def complete(views: Iterable[Any], entities: Iterable[Any], repo: Path) -> None:
@@ -66,7 +85,8 @@ def complete(views: Iterable[Any], entities: Iterable[Any], repo: Path) -> None:
     A type that neither an entity nor a schema names is that of the stored column, where rows are stored already.
 
     Raises:
-        BadInput: an entity is not defined, or what is left out can't be told; says what to write.
+        BadInput: an entity is not defined, or what is left out can't be told; says what to write. Feast infers the
+            name of the time column too, from stored rows; here it is needed before there are any.
     """
     from feast.errors import RegistryInferenceFailure
     from feast.inference import update_feature_views_with_inferred_features_and_entities
@@ -79,6 +99,11 @@ def complete(views: Iterable[Any], entities: Iterable[Any], repo: Path) -> None:
                 f"feature view {view.name} has the entity {', '.join(unknown)}, which no file of the feature repo "
                 "defines at its top level",
                 fix="Assign it to a variable there: Feast registers no other",
+            )
+        if view.batch_source is not None and not view.batch_source.timestamp_field:
+            raise BadInput(
+                f"the source {view.batch_source.name} of feature view {view.name} has no timestamp_field",
+                fix="Name the column with the event time",
             )
         with suppress(RegistryInferenceFailure):  # says less than we do below
             update_feature_views_with_inferred_features_and_entities(_StoredColumns(repo), [view], entities, None)

@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from twinserve.errors import StepMissing
+from twinserve.errors import BadInput, StepMissing
 from twinserve.features.batch_engine import is_plain, is_single_redis
 from twinserve.features.day_files import DayFileMemory, is_recent, signature, signatures
+from twinserve.features.declared import declared_view
+from twinserve.features.definition_rules import collisions
 from twinserve.features.feast_errors import feast_errors
 from twinserve.features.online_definitions import remove_what_is_not_defined
 from twinserve.features.online_view import OnlineView, online_view
@@ -70,15 +72,18 @@ def materialize(settings: Settings, redis_url: str, lookback: timedelta | None =
 
     Raises:
         StepMissing: nothing is applied yet, or a view has no data.
-        BadInput: a data file is damaged, or has other columns or types than its view.
+        BadInput: a data file is damaged, or has other columns or types than its view; two features share a field.
         TransientError: Redis or the registry can't be reached, or the disk is full.
     """
     now = datetime.now(UTC)
     store = open_store(settings, redis_url)
     with feast_errors():
-        views = [view for view in store.list_feature_views() if view.online]
-    if not views:
+        registered = store.list_feature_views()
+    if not registered:
         raise StepMissing("no feature view is registered", fix="Run `data-pipeline apply` first")
+    views = [view for view in registered if view.online and view.enabled]  # as Feast chooses
+    if found := collisions(declared_view(view) for view in views):
+        raise BadInput("; ".join(found), fix="Change the definitions, then apply them again")
     since = now - (LOOKBACK if lookback is None else lookback)
     one = one_at_a_time(settings.home / "locks" / "materialize")
     with one, feast_errors(), redis.Redis.from_url(redis_url, socket_timeout=30) as client:

@@ -250,12 +250,13 @@ def joined_view(view: FeatureView, feature_refs: list[str], full_names: bool, re
     prefix = view.projection.name_alias or view.name  # without a version
     asked = [ref.split(":")[1] for ref in feature_refs if ref.split(":")[0] == name]
     stored = {feature.name: feature.stored for feature in declared.features}
+    types = {feature.stored: feature.arrow for feature in declared.features}
     return JoinedView(
         name=name,
         path=source_path(view.batch_source, repo),
         keys={key.stored: (renamed.get(key.name, key.name), key.kind) for key in declared.keys},
         features={f"{prefix}__{f}" if full_names else f: stored.get(f, f) for f in asked},
-        types={feature.stored: feature.arrow for feature in declared.features},
+        types={**types, **{f: None for f in asked if f not in stored}},  # a time column, listed as a feature
         timestamp=declared.timestamp,
         created=declared.created,
         ttl=declared.ttl,

@@ -10,7 +10,7 @@ every function with Feast's own.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import mmh3
 
@@ -94,6 +94,22 @@ def value_tag(kind: str) -> bytes:
 def feature_field(view: str, feature: str) -> bytes:
     """The hash field of one feature."""
     return struct.pack("<I", mmh3.hash(f"{view}:{feature}", signed=False))
+
+
+def shared_fields(names: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Pairs of different features that have one hash field, as `view:feature`.
+
+    Args:
+        names: view and feature, of views with the same join keys.
+    """
+    seen: dict[bytes, str] = {}
+    found = []
+    for view, feature in names:
+        name = f"{view}:{feature}"
+        other = seen.setdefault(feature_field(view, feature), name)
+        if other != name:
+            found.append((other, name))
+    return found
 
 
 def event_time_field(view: str) -> bytes:

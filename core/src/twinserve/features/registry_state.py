@@ -18,6 +18,7 @@ NO_REDIS = "redis://unused:6379/0"  # where only the registry is asked; never co
 SPEC, PROJECTIONS = 1, 3
 # sources, which carry the time of the last apply or materialize, and which no check looks at; a view's project
 VIEW_WITHOUT, PROJECTION_WITHOUT = {2, 7, 9}, {8, 9}
+CHECKED = b"2"  # changes with what the check refuses: an answer from before is asked for again
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _WIDTH = {_FIXED64: 8, _FIXED32: 4}
 
@@ -34,7 +35,7 @@ def registry_state(settings: Settings, contract: Contract) -> str | None:
         if registry["registry_type"] != "sql":
             return None
         stored = _stored(registry["path"], config["project"], contract.feature_service)
-        parts = [contract.to_json().encode(), _text(registry), _text(config["project"]), *stored]
+        parts = [CHECKED, contract.to_json().encode(), _text(registry), _text(config["project"]), *stored]
         total = hashlib.sha256()
         for part in parts:
             total.update(hashlib.sha256(part).digest())

@@ -38,7 +38,8 @@ def source_path(source: Any, repo: Path | None) -> Path:
         BadInput: it is not on a disk of ours, or not Parquet.
     """
     if not _is_parquet(source):
-        raise BadInput(f"source {source.name} is not Parquet", fix="Convert it, or use another offline store")
+        name = getattr(source, "name", "of a feature view without one")
+        raise BadInput(f"source {name} is not Parquet", fix="Convert it, or use another offline store")
     path = local_path(source, repo)
     if path is None:
         raise BadInput(f"source {source.name} is not on this machine: {source.path}", fix="Give a path")
@@ -59,7 +60,7 @@ def local_path(source: Any, repo: Path | None) -> Path | None:
 
 def _is_parquet(source: Any) -> bool:
     """Feast reads a file whose format is not named as Parquet; sources other than files have no format."""
-    return type(getattr(source, "file_format", source)).__name__ in ("ParquetFormat", "NoneType")
+    return hasattr(source, "file_format") and type(source.file_format).__name__ in ("ParquetFormat", "NoneType")
 
 
 def parquet_in(path: Path) -> list[Path]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -111,7 +113,8 @@ def apply_definitions(settings: Settings, redis_url: str) -> dict[str, Any]:
         were removed from the online store.
 
     Raises:
-        BadInput, StepMissing: the feature repo is missing or wrong.
+        StepMissing: there is no feature repo.
+        BadInput: it can't be read, or asks for what we, or Feast, do not do; nothing is applied.
         TransientError: the registry's database or the online store can't be reached.
     """
     import contextlib
@@ -119,11 +122,14 @@ def apply_definitions(settings: Settings, redis_url: str) -> dict[str, Any]:
 
     from feast.repo_operations import apply_total_with_repo_instance
 
+    from twinserve.features.definition_rules import refuse_unsupported
+
     contents = load_definitions(settings)
+    refuse_unsupported(contents, store_config(settings, redis_url))
     # Feast prints its plan; our standard output ends in JSON
     with one_at_a_time(settings.home / "locks" / "apply"), feast_errors(), contextlib.redirect_stdout(io.StringIO()):
         store = open_store(settings, redis_url)
-        with definitions_in_redis(store, settings) as removed:
+        with definitions_in_redis(store, settings) as removed, _refusals(settings):
             apply_total_with_repo_instance(store, store.project, store.registry, contents, skip_source_validation=True)
         return {
             "project": store.project,
@@ -132,3 +138,17 @@ def apply_definitions(settings: Settings, redis_url: str) -> dict[str, Any]:
             "feature_services": sorted(service.name for service in store.list_feature_services()),
             "removed_online": removed,
         }
+
+
+@contextmanager
+def _refusals(settings: Settings) -> Iterator[None]:
+    """What Feast refuses, it says by whatever exception is at its hand."""
+    from feast.errors import FeastError
+
+    try:
+        yield
+    except (FeastError, ValueError, TypeError, AssertionError) as error:
+        raise BadInput(
+            f"Feast does not take the definitions in {settings.feature_repo}: {type(error).__name__}: {error}",
+            fix="Mend them",
+        ) from error
