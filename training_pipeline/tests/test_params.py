@@ -99,3 +99,48 @@ def test_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
 
     with pytest.raises(BadInput, match=r"params\.yaml"):
         load_params(file)
+
+
+def test_the_file_is_read_as_yaml_1_2(tmp_path: Path) -> None:
+    """PyYAML makes a text of `1e-1`, 8 of `010` and a boolean of `no`."""
+    text = SHIPPED.read_text()
+    text = text.replace("params: {}", "params: {learning_rate: 1e-1}")
+    text = text.replace("[0, 1]", "[no, yes]").replace("positive_class: 1", "positive_class: yes")
+    file = tmp_path / "params.yaml"
+    file.write_text(text)
+
+    params = load_params(file)
+
+    assert params.model.params == {"learning_rate": 0.1}
+    assert (params.labels.classes, params.output.positive_class) == (("no", "yes"), "yes")
+    file.write_text(text.replace("1e-1", "010"))
+    with pytest.raises(BadInput, match=r"line \d+, column 27: `010` is 10 in YAML 1\.2, and 8 in YAML 1\.1"):
+        load_params(file)
+
+
+@pytest.mark.parametrize(
+    ("classes", "positive_class", "read"), [([False, True], True, (False, True)), ([0, 1], 1, (0, 1))]
+)
+def test_booleans_and_numbers_are_different_classes(
+    edited: Callable[..., Path], classes: list[Any], positive_class: Any, read: tuple[Any, ...]
+) -> None:
+    def edit(content: dict[str, Any]) -> None:
+        content["labels"]["classes"], content["output"]["positive_class"] = classes, positive_class
+
+    params = load_params(edited(edit))
+
+    assert [*map(repr, params.labels.classes or ()), repr(params.output.positive_class)] == [
+        *map(repr, read),
+        repr(positive_class),
+    ]
+
+
+@pytest.mark.parametrize(("classes", "positive_class"), [([False, True], 1), ([0, 1], "1"), ([0, "1"], "1")])
+def test_classes_of_several_kinds_are_refused(
+    edited: Callable[..., Path], classes: list[Any], positive_class: Any
+) -> None:
+    def edit(content: dict[str, Any]) -> None:
+        content["labels"]["classes"], content["output"]["positive_class"] = classes, positive_class
+
+    with pytest.raises(BadInput, match="of several kinds"):
+        load_params(edited(edit))

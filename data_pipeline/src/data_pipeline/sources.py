@@ -7,11 +7,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from twinserve.errors import BadInput, StepMissing
 from twinserve.features.views import ViewSpec
+from twinserve.yaml_files import read_model
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 FILE_NAME = "sources.yaml"
@@ -87,13 +87,7 @@ def load_sources(feature_repo: Path, views: Iterable[ViewSpec]) -> dict[str, Sou
     file = feature_repo / FILE_NAME
     if not file.is_file():
         raise StepMissing(f"no {file}", fix="Write one: it names the source of each feature view")
-    try:
-        document = _Document.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
-    except yaml.YAMLError as error:
-        raise BadInput(f"{file} is no YAML: {error}", fix="Mend the file") from None
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise BadInput(f"{file}: {problems}", fix="Mend the file") from None
+    document = read_model(file, _Document)
     for view in views:
         _refuse_misfit(file, view, document.views.get(view.name))
     return document.views

@@ -6,21 +6,20 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
 from pydantic import (
     AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
     StrictBool,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
 from training_pipeline.target_values import Class
 from twinserve.contract import MissingPolicy, Output, Tolerance
-from twinserve.errors import BadInput, StepMissing
+from twinserve.errors import StepMissing
+from twinserve.yaml_files import read_model
 
 ClassMetric = Literal["roc_auc", "average_precision", "log_loss", "brier"]
 ValueMetric = Literal["r2", "rmse", "mae"]
@@ -167,21 +166,7 @@ def load_params(file: Path) -> Params:
     """
     if not file.is_file():
         raise StepMissing(f"no {file}", fix="Point TWINSERVE_TRAINING_PARAMS at a params.yaml")
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-        params = Params.model_validate(content)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"{file} is no YAML: {error}", fix="Mend the file") from None
-    except ValidationError as error:
-        raise BadInput(f"{file}: {_problems(error)}", fix="Correct the file") from None
-    return _with_absolute_file(params, file.absolute().parent)
-
-
-def _problems(error: ValidationError) -> str:
-    return "; ".join(
-        f"{'.'.join(str(part) for part in problem['loc']) or 'the file'}: {problem['msg']}"
-        for problem in error.errors()
-    )
+    return _with_absolute_file(read_model(file, Params), file.absolute().parent)
 
 
 def _with_absolute_file(params: Params, folder: Path) -> Params:

@@ -8,14 +8,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-import yaml
-
 from twinserve.errors import BadInput, StepMissing
 from twinserve.features.definitions import load_definitions
 from twinserve.features.feast_errors import feast_errors
 from twinserve.features.online_definitions import definitions_in_redis
 from twinserve.locks import one_at_a_time
 from twinserve.settings import Settings
+from twinserve.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -48,10 +47,7 @@ def store_config(settings: Settings, redis_url: str) -> dict[str, Any]:
     file = settings.feature_repo / "feature_store.yaml"
     if not file.is_file():
         raise StepMissing(f"no {file}", fix="Point TWINSERVE_FEATURE_REPO at a feature repo")
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise BadInput(f"{file} is no YAML: {error}", fix="Mend the file") from error
+    content = read_yaml(file, older_too=True).content  # Feast's own command line reads it as YAML 1.1
     if not isinstance(content, dict):
         raise BadInput(f"{file} holds no mapping", fix="Mend the file")
     filled: dict[str, Any] = _filled(content, feast_variables(settings, redis_url))
