@@ -286,7 +286,7 @@ def test_a_change_of_keys_stops_before_anything_is_written(
     marks = {file: file.read_bytes() for file in (world.settings.home / "watermarks").rglob("*.json")}
     world.define(after)
     later = frame.assign(created=frame["created"] + timedelta(minutes=10))
-    with pytest.raises(BadInput, match=r"written with other join keys than feature view stats has: it .*town"):
+    with pytest.raises(BadInput, match=r"written with other keys or times than feature view stats has: it .*town"):
         world.to_offline_store(source(later), "r2")
     assert stored == {file: file.read_bytes() for file in stored}
     assert marks == {file: file.read_bytes() for file in (world.settings.home / "watermarks").rglob("*.json")}

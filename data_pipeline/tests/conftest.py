@@ -18,13 +18,16 @@ import sqlalchemy as sa
 from data_pipeline.clean import clean
 from data_pipeline.ingest import ingest
 from data_pipeline.interval import Interval
+from data_pipeline.ledger import Ledger
 from data_pipeline.offline_files import publishing
-from data_pipeline.publish import Published, publish
+from data_pipeline.publish import Published
+from data_pipeline.publishing.corrections import CorrectionLog
+from data_pipeline.publishing.read_times import ReadTimes
 from data_pipeline.quarantine import Quarantine
 from data_pipeline.reading.locate import locate
 from data_pipeline.run_folder import ViewRun
 from data_pipeline.sources import Checks, SourceRules
-from data_pipeline.validate import Places, explore_and_validate, sort_rows
+from data_pipeline.validate import Places, account, explore_and_validate, sort_rows
 from data_pipeline.watermarks import Watermarks
 from twinserve.features.views import ViewSpec
 
@@ -80,8 +83,16 @@ class Pipeline:
         return clean(self.run(key), self.view)
 
     def validate(self, key: str = "r1") -> dict[str, Any]:
-        places = Places(self.quarantine, self.root / "reports" / f"{key}.html", self.root / "lock")
-        return explore_and_validate(self.run(key), self.view, self.rules, places, self.watermarks, self.now)
+        return explore_and_validate(self.run(key), self.view, self.rules, self.places(key), self.watermarks, self.now)
+
+    def places(self, key: str) -> Places:
+        return Places(
+            self.quarantine,
+            self.root / "reports" / f"{key}.html",
+            self.root / "lock",
+            CorrectionLog(self.root / "corrections" / "visits"),
+            ReadTimes(self.root / "read_times" / "visits"),
+        )
 
     def through(self, source: str | Path, key: str = "r1", interval: Interval | None = None) -> dict[str, Any]:
         self.ingest(source, key, interval)
@@ -92,10 +103,16 @@ class Pipeline:
         """As `through`, less the plots, which take most of its time."""
         self.ingest(source, key, interval)
         self.clean(key)
-        rows = sort_rows(self.run(key), self.view, self.rules.checks, self.quarantine, self.now)
+        return self.validate_without_report(key)[0]
+
+    def validate_without_report(self, key: str) -> tuple[Published, Ledger]:
+        rows = sort_rows(self.run(key), self.view, self.rules, self.quarantine, self.now)
+        publisher = self.places(key).publisher(self.run(key), self.view, self.rules)
         with publishing(self.root / "lock"):
+            plan = publisher.plan(rows.good)
+            ledger = account(self.run(key), self.view, rows, plan)
             self.quarantine.record(rows.fresh, key)
-            return publish(rows.good, self.view, self.quarantine, key, self.run(key).changes)
+            return publisher.publish(rows.good, publisher.listed(rows.superseded, plan)), ledger
 
     def stored(self) -> pd.DataFrame:
         files = sorted(self.view.path.glob("day=*/*.parquet"))
@@ -104,6 +121,10 @@ class Pipeline:
 
     def store_bytes(self) -> dict[str, bytes]:
         return {str(f.relative_to(self.view.path)): f.read_bytes() for f in self.view.path.rglob("*.parquet")}
+
+    def corrected(self) -> list[dict[str, Any]]:
+        files = sorted((self.root / "corrections" / "visits").glob("*.parquet"))
+        return [row for file in files for row in pq.read_table(file).to_pylist()]
 
     def quarantined(self) -> list[dict[str, Any]]:
         files = sorted((self.root / "quarantine" / "visits").glob("*.parquet"))

@@ -179,33 +179,6 @@ def test_an_allowed_null_of_an_integer_stays_an_integer_column(
     assert table["count"].null_count == 1
 
 
-def test_a_correction_stays_beside_what_it_corrects(pipeline: Any, source_file: Files, visits: Frames) -> None:
-    rows = visits(4)
-    correction = rows[:1].assign(rate=0.9, created=rows["created"][:1] + timedelta(hours=2))
-    outcome = pipeline.through(source_file(pd.concat([rows, correction])))
-    assert (outcome["rows_good"], outcome["rows_bad"]) == (5, 0)
-
-
-def test_of_contradicting_rows_one_stays_the_same_in_any_order(
-    pipeline_in: Any, tmp_path: Path, visits: Frames, source_file: Files
-) -> None:
-    rows = visits(4)
-    other = rows[:1].assign(rate=0.9)
-    both, first, second = (
-        source_file(pd.concat([other, rows])),
-        source_file(rows, "a.parquet"),
-        source_file(other, "b.parquet"),
-    )
-    together, forward, backward = (pipeline_in(tmp_path / name) for name in ("together", "forward", "backward"))
-    outcome = together.through(both)
-    assert outcome["bad_by_reason"] == {"contradicts another row of the same keys and times": 1}
-    for home, order in ((forward, (first, second)), (backward, (second, first))):
-        results = [home.through(file, f"r{number}") for number, file in enumerate(order)]
-        assert results[1]["contradictions"] == 1
-    assert together.store_bytes() == forward.store_bytes() == backward.store_bytes()
-    assert [len(home.quarantined()) for home in (together, forward, backward)] == [1, 1, 1]
-
-
 def test_a_bad_row_pulled_again_is_kept_once(pipeline: Any, source_file: Files, visits: Frames) -> None:
     rows = visits()
     rows.loc[47, "rate"] = 7.0

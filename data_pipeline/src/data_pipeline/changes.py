@@ -9,31 +9,45 @@ from __future__ import annotations
 import json
 from datetime import date
 from pathlib import Path
+from typing import NamedTuple
 
 from twinserve.atomic import write_atomically
 
 
+class Changed(NamedTuple):
+    """What was written to one day."""
+
+    new: int = 0
+    replaced: int = 0
+
+
 class Changes:
-    """One small file: day → rows that came new to it."""
+    """One small file: day → rows that came new to it, and rows that took the place of others."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
 
-    def note(self, day: date, rows: int) -> None:
+    def note(self, day: date, new: int, replaced: int) -> None:
         """`day` is about to be written; a day that was noted and not written is noted anew."""
-        write_atomically(self._file, json.dumps(self._read() | {day.isoformat(): rows}, sort_keys=True) + "\n")
+        held = self._read() | {day.isoformat(): Changed(new, replaced)}
+        write_atomically(self._file, json.dumps(held, sort_keys=True) + "\n")
 
     def forget(self) -> None:
         """The run has told of them."""
         self._file.unlink(missing_ok=True)
 
-    def counts(self) -> dict[str, int]:
-        """Rows that came new, and days that were written."""
-        days = self._read()
-        return {"rows": sum(days.values()), "days": len(days)}
+    def of(self, day: date) -> Changed:
+        """What was noted of a day."""
+        return self._read().get(day.isoformat(), Changed())
 
-    def _read(self) -> dict[str, int]:
+    def counts(self) -> dict[str, int]:
+        """Rows that came new or took the place of others, and days that were written."""
+        days = self._read()
+        return {"rows": sum(map(sum, days.values())), "days": len(days)}
+
+    def _read(self) -> dict[str, Changed]:
         if not self._file.exists():
             return {}
-        found: dict[str, int] = json.loads(self._file.read_text(encoding="utf-8"))
-        return found
+        found: dict[str, list[int] | int] = json.loads(self._file.read_text(encoding="utf-8"))
+        # the version before this one noted the new rows alone
+        return {day: Changed(rows) if isinstance(rows, int) else Changed(*rows) for day, rows in found.items()}

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_pipeline.bad_rows import BadRows
+from data_pipeline.ledger import Ledger
 from data_pipeline.raw_rows import RawPart, read_raw
 from data_pipeline.run_folder import ViewRun
 from twinserve.atomic import atomic_file
@@ -20,6 +21,7 @@ from twinserve.features.views import ViewSpec
 from twinserve.source_values.casting import EXPECTED, arrow_type, cast_column, cast_key
 
 ROW = "_row"  # number of the raw row that a clean one was made of
+LAST = "_last"  # number of the last raw row with the same values
 
 
 @dataclass
@@ -35,12 +37,13 @@ def clean(run: ViewRun, view: ViewSpec) -> dict[str, Any]:
     """Turn the raw rows of a run into `clean.parquet` and `rejected.parquet`.
 
     Returns:
-        `rows_in`, `rows_out`, exact `duplicates` dropped, `rejected` rows by reason, and under `naive_times_as_utc`
-        how many times without a zone each column had.
+        `rows_in`, `rows_out`, exact `duplicates` dropped, `rejected` rows by reason, under `naive_times_as_utc`
+        how many times without a zone each column had, and the `ledger`.
 
     Raises:
         StepMissing: ingest was not run.
         BadInput: a feature's declared type is one that can't be stored.
+        LedgerMismatch: rows that ingest wrote are not there.
     """
     run.begin("clean")
     parts = [clean_part(part, view) for part in read_raw(run)]
@@ -50,12 +53,16 @@ def clean(run: ViewRun, view: ViewSpec) -> dict[str, Any]:
     with atomic_file(run.clean) as draft:
         pq.write_table(unique, draft)
     bad.write(run.rejected)
+    duplicates = table.num_rows - unique.num_rows
+    went = {"passed_on": unique.num_rows, "set_aside": len(bad)}
+    ledger = Ledger(run.outcome("ingest")["rows"], went, {"duplicate": duplicates}).balanced(f"clean of {view.name}")
     outcome = {
         "rows_in": table.num_rows + len(bad),
         "rows_out": unique.num_rows,
-        "duplicates": table.num_rows - unique.num_rows,
+        "duplicates": duplicates,
         "rejected": bad.by_reason(),
         "naive_times_as_utc": dict(sum((part.naive for part in parts), Counter())),
+        "ledger": ledger.to_dict(),
         "path": str(run.clean),
     }
     run.finish("clean", outcome)
@@ -94,9 +101,13 @@ def clean_part(part: RawPart, view: ViewSpec) -> Cleaned:
 
 
 def drop_duplicates(table: pa.Table, columns: list[str]) -> pa.Table:
-    """The first of each group of rows that agree in all of `columns`, nulls included, in the order of `ROW`."""
-    first = table.group_by(columns).aggregate([(ROW, "min")])[f"{ROW}_min"]
-    return table.filter(pc.is_in(table[ROW], value_set=first.combine_chunks()))
+    """The first of each group of rows that agree in all of `columns`, nulls included, in the order of `ROW`.
+
+    `LAST` is added: where the values came last, for a file that says one thing, then another, then the first again.
+    """
+    groups = table.group_by(columns).aggregate([(ROW, "min"), (ROW, "max")]).sort_by(f"{ROW}_min")
+    unique = table.filter(pc.is_in(table[ROW], value_set=groups[f"{ROW}_min"].combine_chunks()))
+    return unique.append_column(LAST, groups[f"{ROW}_max"])
 
 
 def _rows(marks: npt.NDArray[np.bool_], part: RawPart) -> npt.NDArray[np.int64]:

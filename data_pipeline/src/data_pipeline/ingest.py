@@ -38,9 +38,10 @@ def ingest(
     With an `interval`, those that arrived in it, wherever the watermark is; that one never moves for them.
 
     Returns:
-        `rows`, and for each source its `name`, `rows`, `since` (null: from the beginning), `until` (null: to the end)
-        and `reached`, the latest arrival that is not in the future. `explore-and-validate` makes that the watermark
-        once it has published; with an `interval` it is null, and the watermark stays.
+        `rows`, when the read began (`read_at`), and for each source its `name`, `rows`, `since` (null: from the
+        beginning), `until` (null: to the end) and `reached`, the latest arrival that is not in the future.
+        `explore-and-validate` makes that the watermark once it has published; with an `interval` it is null, and the
+        watermark stays.
     """
     if run.did("explore-and-validate"):
         run.changes.forget()
@@ -49,7 +50,12 @@ def ingest(
     run.raw.mkdir(parents=True)
     with RowProgress(f"ingest {view.name}", None) as progress:
         pulls = [_pull(run, view, rules, source, watermarks, now, interval, progress) for source in sources]
-    outcome = {"rows": sum(pull["rows"] for pull in pulls), "path": str(run.raw), "sources": pulls}
+    outcome = {
+        "rows": sum(pull["rows"] for pull in pulls),
+        "path": str(run.raw),
+        "read_at": now.isoformat(),
+        "sources": pulls,
+    }
     run.finish("ingest", outcome)
     return outcome
 
@@ -78,6 +84,7 @@ def _pull(
             reached = _later(reached, _latest(chunk[columns.arrival], now))
     return {
         "name": source.name,
+        "ordered": source.ordered,
         "rows": rows,
         "since": since.isoformat() if since else None,
         "until": until.isoformat() if until else None,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -15,19 +16,27 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_pipeline.clean import stored_schema
+from data_pipeline.publishing.stored_types import as_declared, told_apart
 from twinserve.atomic import atomic_file
-from twinserve.errors import BadInput
 from twinserve.features.views import ViewSpec
 from twinserve.locks import alone
 
 FILE_NAME = "part-0.parquet"
 
 
-class Merged(NamedTuple):
-    """Rows to keep in their order, and rows of the same keys and times that lost against one of them."""
+class StoredDay(NamedTuple):
+    """The stored rows of a day.
 
-    kept: pa.Table
-    lost: pa.Table
+    Attributes:
+        rows: the columns that the view declares, in its types, then those that it does not.
+        absent: declared features that the file has not: added since, null in `rows`.
+        retyped: declared features → the type in which the file holds them, where that is one whose values say less
+            than a new read would.
+    """
+
+    rows: pa.Table
+    absent: frozenset[str] = frozenset()
+    retyped: Mapping[str, pa.DataType] = MappingProxyType({})
 
 
 def identity(view: ViewSpec) -> list[str]:
@@ -35,20 +44,7 @@ def identity(view: ViewSpec) -> list[str]:
     return [*view.join_keys, view.timestamp, *([view.created] if view.created else [])]
 
 
-def merge(table: pa.Table, view: ViewSpec) -> Merged:
-    """Sort by keys, event time, time of writing and features; drop exact duplicates and contradictions.
-
-    Of contradicting rows the first in that order stays, nulls counting as last: an arbitrary choice, but the
-    same one in whatever order the rows arrive.
-    """
-    order = [*identity(view), *view.features]
-    ranks = table.sort_by([(name, "ascending") for name in order])
-    unique = ranks.filter(pa.array(_differs(ranks, order)))
-    first = _differs(unique, identity(view))
-    return Merged(unique.filter(pa.array(first)), unique.filter(pa.array(~first)))
-
-
-def _differs(table: pa.Table, columns: list[str]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def differs(table: pa.Table, columns: list[str]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Whether each row differs from the one before it in one of `columns`; null equals null."""
     changed = np.zeros(table.num_rows, bool)
     changed[:1] = True
@@ -77,34 +73,30 @@ def day_file(view: ViewSpec, day: date) -> Path:
     return view.path / f"day={day.isoformat()}" / FILE_NAME
 
 
-def read_day(view: ViewSpec, day: date) -> pa.Table:
-    """The stored rows of a day, in today's schema: a feature that was added since is null."""
+def day_files(view: ViewSpec) -> dict[date, Path]:
+    """Every stored day and its file, days ascending."""
+    found = sorted(view.path.glob(f"day=*/{FILE_NAME}"))
+    return {date.fromisoformat(file.parent.name.removeprefix("day=")): file for file in found}
+
+
+def read_day(view: ViewSpec, day: date) -> StoredDay:
+    """The stored rows of a day. A feature that was added since is null; columns that are declared no more stay.
+
+    `refuse_lost_columns` must have let the view pass.
+    """
     schema, file = stored_schema(view), day_file(view, day)
     if not file.exists():
-        return schema.empty_table()
-    found = pq.read_table(file, partitioning=None)
-    columns = [found[f.name] if f.name in found.column_names else pa.nulls(found.num_rows, f.type) for f in schema]
-    return pa.table(columns, names=schema.names).cast(schema)
+        return StoredDay(schema.empty_table())
+    found = pq.read_table(file, partitioning=None).replace_schema_metadata(None)
+    columns = {f.name: _declared(found, f) for f in schema}
+    others = {name: found[name] for name in found.column_names if name not in columns}
+    return StoredDay(pa.table({**columns, **others}), *told_apart(found.schema, schema))
 
 
-def refuse_lost_keys(view: ViewSpec, days: Iterable[date]) -> None:
-    """Files that were written when the view had other join keys can't be merged with today's rows.
-
-    Raises:
-        BadInput: a stored file lacks a join key; or it has a column that the view lacks, and without it its rows
-            contradict each other, so that it was a key.
-    """
-    for day in days:
-        file = day_file(view, day)
-        stored = pq.read_schema(file).names if file.exists() else list(view.columns)
-        lost = [key for key in view.join_keys if key not in stored]
-        gone = [column for column in stored if column not in view.columns]
-        if lost or (gone and merge(read_day(view, day), view).lost.num_rows):
-            raise BadInput(
-                f"{file} was written with other join keys than feature view {view.name} has: it "
-                + (f"lacks {', '.join(lost)}" if lost else f"holds several rows of one key without {', '.join(gone)}"),
-                fix="Restore the keys in the definitions; or remove the file and ingest its day: --since, --until",
-            )
+def _declared(found: pa.Table, field: pa.Field) -> pa.ChunkedArray | pa.Array:
+    if field.name not in found.column_names:
+        return pa.nulls(found.num_rows, field.type)
+    return as_declared(found[field.name], field.type).values
 
 
 def write_day(view: ViewSpec, day: date, rows: pa.Table) -> None:

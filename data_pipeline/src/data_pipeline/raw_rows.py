@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,6 +45,14 @@ def read_raw(run: ViewRun) -> Iterator[RawPart]:
             table = pq.read_table(run.raw / name)
             yield RawPart(first, pull["name"], pull["columns"], table)
             first += table.num_rows
+
+
+def without_order(run: ViewRun) -> npt.NDArray[np.int64]:
+    """The numbers of the rows from sources whose rows have no order: database tables."""
+    ends = [0, *accumulate(pull["rows"] for pull in run.outcome("ingest")["sources"])]
+    pulls = zip(pairwise(ends), run.outcome("ingest")["sources"], strict=True)
+    ranges = [np.arange(*limits) for limits, pull in pulls if not pull.get("ordered", False)]
+    return np.concatenate([np.array([], np.int64), *ranges])
 
 
 def originals(run: ViewRun, rows: npt.NDArray[np.int64]) -> dict[int, RawRow]:

@@ -11,6 +11,8 @@ import pyarrow.compute as pc
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from data_pipeline.charts import charts
+from data_pipeline.ledger import Ledger
+from data_pipeline.publishing.corrections import Correction
 from data_pipeline.verdicts import Verdict
 from twinserve.features.views import ViewSpec
 
@@ -25,6 +27,8 @@ class Findings:
         notes: what was assumed, in whole sentences.
         good: the rows that passed.
         examples: some bad rows, as (reasons, original JSON).
+        ledger: where the rows went.
+        corrections: rows that differ from others of the same keys and times.
     """
 
     run_key: str
@@ -36,6 +40,8 @@ class Findings:
     sources: list[dict[str, Any]]
     good: pa.Table
     examples: list[tuple[str, str]]
+    ledger: Ledger
+    corrections: list[Correction]
 
     @property
     def passed(self) -> bool:

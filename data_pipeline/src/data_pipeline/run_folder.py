@@ -27,6 +27,7 @@ class ViewRun:
         self.clean = self.folder / "clean.parquet"
         self.rejected = self.folder / "rejected.parquet"
         self.refused = self.folder / "refused.parquet"
+        self.refused_corrections = self.folder / "refused-corrections.parquet"
         self.changes = Changes(self.folder / "changes.json")
 
     def alone(self, step: str) -> AbstractContextManager[None]:

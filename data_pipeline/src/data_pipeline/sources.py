@@ -14,6 +14,7 @@ from twinserve.features.views import ViewSpec
 from twinserve.yaml_files import read_model
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Rule = Literal["latest_read", "keep_first", "refuse"]
 FILE_NAME = "sources.yaml"
 
 
@@ -59,12 +60,15 @@ class SourceRules(_Strict):
         table: its table in the source database, `schema.table` if it is not in the default schema.
         rename: source column → stored column; entries whose source column is absent are passed over.
         created: source column with the time a row was written; None: the source has none.
+        corrections: what becomes of a row with the keys and times of a stored one, and other values. `latest_read`: it
+            takes its place; `keep_first`: the stored one stays; `refuse`: nothing of the run is published.
     """
 
     table: str
     rename: dict[str, str] = {}
     created: str | None = "created"
     lookback_minutes: float = Field(default=60, ge=0)
+    corrections: Rule = "latest_read"
     checks: Checks = Checks()
 
     @property

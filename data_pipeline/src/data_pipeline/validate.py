@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,37 +15,59 @@ import pyarrow.parquet as pq
 
 from data_pipeline.bad_rows import BadRows
 from data_pipeline.checks import find_bad_rows
-from data_pipeline.clean import ROW
-from data_pipeline.offline_files import by_day, merge, newest_event, publishing, refuse_lost_keys
-from data_pipeline.publish import CONTRADICTION, publish
+from data_pipeline.clean import LAST, ROW
+from data_pipeline.ledger import Ledger
+from data_pipeline.offline_files import newest_event, publishing
+from data_pipeline.publish import Plan, Publisher
+from data_pipeline.publishing.corrections import Correction, CorrectionLog, write_corrections
+from data_pipeline.publishing.read_times import ReadTimes
+from data_pipeline.publishing.settle import settle
+from data_pipeline.publishing.stored_columns import refuse_lost_columns, renamed
 from data_pipeline.quarantine import Quarantine, SetAside, write_rows
-from data_pipeline.raw_rows import originals
+from data_pipeline.raw_rows import originals, without_order
 from data_pipeline.report import Findings, render
 from data_pipeline.run_folder import ViewRun
 from data_pipeline.sources import Checks, SourceRules
-from data_pipeline.verdicts import Batch, Verdict, judge
+from data_pipeline.verdicts import Batch, Verdict, judge, judge_corrections
 from data_pipeline.watermarks import Watermark, Watermarks
 from twinserve.atomic import write_atomically
 from twinserve.errors import PermanentError
 from twinserve.features.views import ViewSpec
 
 EXAMPLES = 10
+CONTRADICTION = "contradicts another row of the same keys and times"
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where one view's run leaves its results: folder of bad rows, report, lock."""
+    """Where one view's run leaves its results: bad rows, corrections, times of reading, report; and the lock."""
 
     quarantine: Quarantine
     report: Path
     lock: Path
+    corrections: CorrectionLog
+    read_times: ReadTimes
+
+    def publisher(self, run: ViewRun, view: ViewSpec, rules: SourceRules) -> Publisher:
+        """What publishes the rows of a run."""
+        began = datetime.fromisoformat(run.outcome("ingest").get("read_at", "1970-01-01T00:00:00+00:00"))
+        log, times = self.corrections, self.read_times
+        return Publisher(view, rules.corrections, began, log, times, run.changes, self.report.stem)
 
 
 @dataclass(frozen=True)
 class Sorted:
-    """The rows of a run, told apart: `good` in stored columns; `aside` all bad ones, `fresh` those not seen before."""
+    """The rows of a run, told apart.
+
+    Attributes:
+        good: in stored columns, one for each identity.
+        superseded: rows with another of the same identity in this read.
+        aside: all bad rows.
+        fresh: those of them that were not seen before.
+    """
 
     good: pa.Table
+    superseded: list[Correction]
     bad: BadRows
     aside: list[SetAside]
     fresh: list[SetAside]
@@ -56,53 +79,79 @@ def explore_and_validate(
     """Check the clean rows of a run, report on them, and publish them unless the batch as a whole is refused.
 
     Returns:
-        Counts of rows pulled, good, bad by reason, new to the store; paths of report, quarantine and store. `updated`
-        counts what all tries of this run changed in the store.
+        Counts of rows pulled, good, bad by reason, new to the store, corrected; paths of report, quarantine, list of
+        corrections, and store. `updated` counts what all tries of this run changed in the store, and `ledger` where the
+        rows that ingest pulled went.
 
     Raises:
         StepMissing: clean was not run.
-        PermanentError: too many bad rows, too few rows, or too old; nothing is published.
-        BadInput: stored files were written with other join keys; nothing is written at all.
+        BadInput: the definition does not fit what is stored; nothing is published.
+        PermanentError: too many bad rows, too few rows, too old, or corrections under `refuse`; nothing is published.
+        LedgerMismatch: the rows do not add up; nothing is published.
         TransientError: another run is publishing this view.
     """
     cleaned = run.outcome("clean")
     run.begin("explore-and-validate")
     with publishing(places.lock):
-        rows = sort_rows(run, view, rules.checks, places.quarantine, now)
-        refuse_lost_keys(view, (day for day, _ in by_day(rows.good, view.timestamp)))
-        findings = _findings(run, rows, _verdicts(run, view, rows, rules.checks, now), cleaned, now)
+        refuse_lost_columns(view)
+        rows = sort_rows(run, view, rules, places.quarantine, now)
+        publisher = places.publisher(run, view, rules)
+        plan = publisher.plan(rows.good)
+        ledger = account(run, view, rows, plan)
+        verdicts = [
+            *_verdicts(run, view, rows, rules.checks, now),
+            judge_corrections(ledger, rules.corrections),
+            *(Verdict("definition", "warn", finding) for finding in [renamed(view)] if finding),
+        ]
+        findings = _findings(run, rows, verdicts, cleaned, now, ledger, publisher.listed(rows.superseded, plan))
         write_atomically(places.report, render(view, findings))
         if not findings.passed:
-            raise _refusal(run, view, findings.verdicts, rows.aside, places.report)
+            raise _refusal(run, view, findings, rows.aside, places.report)
         quarantined = places.quarantine.record(rows.fresh, places.report.stem)
-        published = publish(rows.good, view, places.quarantine, places.report.stem, run.changes)
+        published = publisher.publish(rows.good, findings.corrections)
         _advance(run, view, watermarks)
     outcome = {
         **findings.counts,
         "bad_by_reason": findings.reasons,
-        "newly_quarantined": len(rows.fresh) + published.contradictions,
+        "newly_quarantined": len(rows.fresh),
         "naive_times_as_utc": cleaned["naive_times_as_utc"],
         **published.to_dict(),
+        "ledger": ledger.to_dict(),
         "updated": run.changes.counts(),
         "warnings": [v.finding for v in findings.verdicts if v.status == "warn"],
         "offline_store": str(view.path),
         "quarantine": str(quarantined or places.quarantine.folder) if rows.fresh else None,
+        "corrections_listed": str(publisher.log.file(publisher.name)) if findings.corrections else None,
         "report": str(places.report),
     }
     run.finish("explore-and-validate", outcome)
     return outcome
 
 
-def sort_rows(run: ViewRun, view: ViewSpec, checks: Checks, quarantine: Quarantine, now: datetime) -> Sorted:
+def sort_rows(run: ViewRun, view: ViewSpec, rules: SourceRules, quarantine: Quarantine, now: datetime) -> Sorted:
     """Tell good rows from bad ones."""
     table = pq.read_table(run.clean)
-    broken = find_bad_rows(table, view, checks, now)
-    merged = merge(_without(table, broken), view)
+    broken = find_bad_rows(table.drop_columns([LAST]), view, rules.checks, now)
+    settled = settle(_without(table, broken), view, rules.corrections, without_order(run))
     contradicting = BadRows()
-    contradicting.add(merged.lost[ROW].to_pylist(), CONTRADICTION)
+    contradicting.add(settled.contradicting.tolist(), CONTRADICTION)
     bad = BadRows.merged([BadRows.read(run.rejected), broken, contradicting])
     aside = _set_aside(run, bad)
-    return Sorted(merged.kept.drop_columns([ROW]), bad, aside, quarantine.new(aside, run.folder.parent.name))
+    return Sorted(settled.kept, settled.superseded, bad, aside, quarantine.new(aside, run.folder.parent.name))
+
+
+def account(run: ViewRun, view: ViewSpec, rows: Sorted, plan: Plan) -> Ledger:
+    """Where every row that ingest pulled goes, over all tries of the run.
+
+    Raises:
+        LedgerMismatch: the rows do not add up.
+    """
+    superseded = Counter(correction.decision for correction in rows.superseded)
+    ignored = Counter(duplicate=run.outcome("clean")["duplicates"], superseded=superseded.pop("superseded", 0))
+    ignored.update(plan.ignored)
+    ignored.update(superseded)
+    went = {**plan.went, "set_aside": len(rows.bad)}
+    return Ledger(run.outcome("ingest")["rows"], went, ignored).balanced(f"explore-and-validate of {view.name}")
 
 
 def _without(table: pa.Table, bad: BadRows) -> pa.Table:
@@ -127,7 +176,15 @@ def _newest(good: pa.Table, view: ViewSpec) -> datetime | None:
     return max((time for time in times if time), default=None)
 
 
-def _findings(run: ViewRun, rows: Sorted, verdicts: list[Verdict], cleaned: dict[str, Any], now: datetime) -> Findings:
+def _findings(
+    run: ViewRun,
+    rows: Sorted,
+    verdicts: list[Verdict],
+    cleaned: dict[str, Any],
+    now: datetime,
+    ledger: Ledger,
+    corrections: list[Correction],
+) -> Findings:
     naive = cleaned["naive_times_as_utc"].items()
     return Findings(
         run_key=run.run_key,
@@ -144,6 +201,8 @@ def _findings(run: ViewRun, rows: Sorted, verdicts: list[Verdict], cleaned: dict
         sources=run.outcome("ingest")["sources"],
         good=rows.good,
         examples=_examples(rows.aside),
+        ledger=ledger,
+        corrections=corrections,
     )
 
 
@@ -155,15 +214,15 @@ def _examples(aside: list[SetAside]) -> list[tuple[str, str]]:
     return list(found.items())[:EXAMPLES]
 
 
-def _refusal(
-    run: ViewRun, view: ViewSpec, verdicts: list[Verdict], aside: list[SetAside], report: Path
-) -> PermanentError:
+def _refusal(run: ViewRun, view: ViewSpec, findings: Findings, aside: list[SetAside], report: Path) -> PermanentError:
     # not in the quarantine: the next run would take the rows for known ones, and let them pass
     write_rows(aside, run.refused)
-    failed = "; ".join(verdict.finding for verdict in verdicts if verdict.status == "fail")
+    write_corrections(findings.corrections, run.refused_corrections)
+    failed = "; ".join(verdict.finding for verdict in findings.verdicts if verdict.status == "fail")
     return PermanentError(
         f"{view.name} is refused, nothing was published: {failed}",
-        fix=f"See {report}; bad rows are in {run.refused}. Correct the source, or the checks in sources.yaml",
+        fix=f"See {report}; bad rows are in {run.refused}, corrections in {run.refused_corrections}. Correct the "
+        "source, or the rules in sources.yaml",
     )
 
 

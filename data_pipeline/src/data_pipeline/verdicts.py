@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from data_pipeline.sources import Checks, Freshness
+from data_pipeline.ledger import Ledger
+from data_pipeline.sources import Checks, Freshness, Rule
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -43,9 +44,26 @@ class Batch:
         return self.bad / (self.good + self.bad) if self.good + self.bad else 0.0
 
 
+_CORRECTED = {
+    "replaced": "rows took the place of stored ones of the same keys and times",
+    "superseded": "rows gave way to a later one of the same keys and times in this read",
+    "keep_first": "rows differ from earlier ones of the same keys and times, which stay",
+    "older_read": "rows differ from stored ones that were read later, which stay",
+    "refused": "rows differ from earlier ones of the same keys and times",
+}
+
+
 def judge(batch: Batch, checks: Checks, now: datetime) -> list[Verdict]:
     """Volume, share of bad rows and freshness of a batch."""
     return [_volume(batch, checks), _bad_rows(batch, checks), *_freshness(batch, checks.freshness, now)]
+
+
+def judge_corrections(ledger: Ledger, rule: Rule) -> Verdict:
+    """Rows with the keys and times of others and other values: said, and refused where the rule is `refuse`."""
+    counts = {**ledger.went, **ledger.ignored}
+    found = [f"{counts[name]:,} {meaning}" for name, meaning in _CORRECTED.items() if counts.get(name)]
+    status: Status = "fail" if counts.get("refused") else "warn" if found else "ok"
+    return Verdict("corrections", status, f"rule {rule}: {'; '.join(found) or 'no row differs from a stored one'}")
 
 
 def _volume(batch: Batch, checks: Checks) -> Verdict:

@@ -88,6 +88,8 @@ class Workplace:
 
     def places(self, view: ViewSpec) -> Places:
         """Where the results for `view` go."""
+        from data_pipeline.publishing.corrections import CorrectionLog
+        from data_pipeline.publishing.read_times import ReadTimes
         from data_pipeline.quarantine import Quarantine
         from data_pipeline.validate import Places
 
@@ -96,6 +98,8 @@ class Workplace:
             quarantine=Quarantine(home / "quarantine" / view.name),
             report=home / "reports" / view.name / f"{safe_name(self.run_key)}.html",
             lock=home / "locks" / f"publish-{view.name}",
+            corrections=CorrectionLog(home / "corrections" / view.name),
+            read_times=ReadTimes(home / "read_times" / view.name),
         )
 
     @property

@@ -21,6 +21,8 @@ from twinserve.source_values.from_python import column_of
 class DatabaseTable:
     """See `Source`. `table` may carry its schema: `schema.table`."""
 
+    ordered = False
+
     def __init__(self, engine: Engine, database: str, table: str) -> None:
         self.engine, self.database = engine, database
         self.schema, self.table = table.rpartition(".")[0] or None, table.rpartition(".")[2]

@@ -42,6 +42,8 @@ def _source(file: Path) -> Source:
 class FileSource:
     """See `Source` and `TableFile`."""
 
+    ordered = True
+
     def __init__(self, file: Path) -> None:
         self.table, self.name = TableFile(file), str(file.absolute())
 

@@ -20,9 +20,11 @@ class Source(Protocol):
 
     Attributes:
         name: tells this source from every other, for its watermark and for messages; no secrets in it.
+        ordered: whether its rows have an order, in which the later of two that contradict each other counts.
     """
 
     name: str
+    ordered: bool
 
     def columns(self) -> list[str]:
         """The names of its columns.

@@ -1,0 +1,1 @@
+"""The good rows of a read, brought together with what is stored."""
