@@ -40,7 +40,8 @@ def refuse_lost_columns(view: ViewSpec) -> None:
 def _refuse_identity(view: ViewSpec, file: Path, absent: list[str]) -> None:
     if absent:
         raise BadInput(
-            f"{file} was written with other keys or times than feature view {view.name} has: it lacks {', '.join(absent)}",
+            f"{file} was written with other keys or times than feature view {view.name} has: it lacks "
+            f"{', '.join(absent)}",
             fix=_way_out(view),
         )
 
