@@ -18,11 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, 
 from twinserve.errors import BadInput, ContractMismatch
 from twinserve.features.redis_layout import shared_fields
 from twinserve.features.views import ServiceSpec
+from twinserve.value_types import MODEL_COLUMNS, MODEL_KEYS
 
 FILE_NAME = "contract.json"
 ONNX_LIBRARY = "onnxruntime"
-NUMERIC_TYPES = ("INT32", "INT64", "FLOAT", "DOUBLE", "BOOL")
-KEY_TYPES = ("INT32", "INT64", "STRING")
 Score = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 Handling = Literal["leave_out", "pass_as_nan"]
 
@@ -318,8 +317,8 @@ def build_contract(
         BadInput: a key or feature has a type that no model column can take, two features have one field in Redis, whose
             layout keeps 32 bits of a name, or `missing.unlearned` names a column that is not there; names it.
     """
-    bad = [f"{f.view}:{f.name} is {f.dtype}" for f in service.features if f.dtype not in NUMERIC_TYPES]
-    bad += [f"join key {name} is {kind}" for name, kind in service.join_keys.items() if kind not in KEY_TYPES]
+    bad = [f"{f.view}:{f.name} is {f.dtype}" for f in service.features if f.dtype not in MODEL_COLUMNS]
+    bad += [f"join key {name} is {kind}" for name, kind in service.join_keys.items() if kind not in MODEL_KEYS]
     bad += [] if service.join_keys else ["it has no join key"]
     bad += [f"{one} and {other} have one field in Redis: rename one" for one, other in _sharing(service)]
     if bad:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from feast.types import Array, Set, from_feast_to_pyarrow_type
 
-from twinserve.arrow_types import ARROW_TYPES
+from twinserve.arrow_types import ARROW_TYPES, STORED_TYPES
 from twinserve.source_values import casting as source_values
 from twinserve.source_values.cast import is_text
 from twinserve.source_values.plain_columns import plain_column
@@ -19,16 +19,8 @@ from twinserve.times import INSTANT, as_instants
 
 _CALENDAR = (-62_135_596_800_000_000, 253_402_300_800_000_000)  # microseconds: the years 1 to 9999
 _SCALARS = {kind: name for name, kind in ARROW_TYPES.items()}
-# the types in which keys of the two sides are compared
-_KEY_TYPES = {
-    "INT32": pa.int64(),
-    "INT64": pa.int64(),
-    "FLOAT": pa.float32(),
-    "DOUBLE": pa.float64(),
-    "BOOL": pa.bool_(),
-    "BYTES": pa.binary(),
-    "UNIX_TIMESTAMP": INSTANT,
-}
+# the types in which keys of the two sides are compared: those of 32 bits with entity rows of 64
+_KEY_TYPES = {**STORED_TYPES, "INT32": pa.int64()}
 
 
 def declared_type(dtype: Any) -> pa.DataType | None:
@@ -38,10 +30,8 @@ def declared_type(dtype: Any) -> pa.DataType | None:
     several forms of them.
     """
     kind = dtype.to_value_type().name
-    if kind in ARROW_TYPES:
-        return ARROW_TYPES[kind]
-    if kind == "BYTES":
-        return pa.binary()
+    if kind in STORED_TYPES:
+        return STORED_TYPES[kind]
     if isinstance(dtype, Array | Set) and dtype.base_type.to_value_type().name in ARROW_TYPES:
         return from_feast_to_pyarrow_type(dtype)
     return None

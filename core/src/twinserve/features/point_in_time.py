@@ -19,18 +19,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from twinserve.errors import BadInput
+from twinserve.value_types import VALUE_TYPES
 
 # Feast value type -> DuckDB type. What is not here (lists, maps, …) is passed through as stored.
-DUCKDB_TYPES = {
-    "INT32": "INTEGER",
-    "INT64": "BIGINT",
-    "FLOAT": "FLOAT",
-    "DOUBLE": "DOUBLE",
-    "BOOL": "BOOLEAN",
-    "STRING": "VARCHAR",
-    "BYTES": "BLOB",
-    "UNIX_TIMESTAMP": "TIMESTAMPTZ",
-}
+DUCKDB_TYPES = {name: kind.duckdb for name, kind in VALUE_TYPES.items() if kind.duckdb}
 _WHOLE = ("INTEGER", "BIGINT")
 EVENT_TIME_SUFFIX = "__event_timestamp"
 

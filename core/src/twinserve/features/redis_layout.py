@@ -14,36 +14,20 @@ from collections.abc import Iterable, Mapping
 
 import mmh3
 
+from twinserve.value_types import FIXED32, FIXED64, LENGTH, VALUE_TYPES, VARINT
+
 Key = int | str | bytes
 Scalar = int | float | bool | str | bytes | None
 
 # feast.types.ValueType numbers, and the struct format of those with a fixed width
-KEY_TYPES = {"BYTES": 1, "STRING": 2, "INT32": 3, "INT64": 4, "UNIX_TIMESTAMP": 8}
-_KEY_FORMATS = {"INT32": "<i", "INT64": "<q", "UNIX_TIMESTAMP": "<q"}
+KEY_TYPES = {name: kind.number for name, kind in VALUE_TYPES.items() if kind.online_key}
+_KEY_FORMATS = {name: kind.online_key for name, kind in VALUE_TYPES.items() if isinstance(kind.online_key, str)}
 _STRING = 2
 DUMMY_KEY = "__dummy_id"  # the join key that Feast gives to views without entities
 NULL_TIME = -(1 << 63)  # what Feast keeps for a timestamp that is null
 
 # feast.types.Value field numbers of the scalar kinds
 _BYTES, _TEXT, _INT32, _INT64, _DOUBLE, _FLOAT, _BOOL, _UNIX_TIME, _NULL = 1, 2, 3, 4, 5, 6, 7, 8, 19
-_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
-
-# Feast value type -> field and wire type of its values, for those that are one scalar
-_SCALARS = {
-    "BYTES": (_BYTES, _LENGTH),
-    "PDF_BYTES": (_BYTES, _LENGTH),
-    "IMAGE_BYTES": (_BYTES, _LENGTH),
-    "STRING": (_TEXT, _LENGTH),
-    "INT32": (_INT32, _VARINT),
-    "INT64": (_INT64, _VARINT),
-    "DOUBLE": (_DOUBLE, _FIXED64),
-    "FLOAT": (_FLOAT, _FIXED32),
-    "BOOL": (_BOOL, _VARINT),
-    "UNIX_TIMESTAMP": (_UNIX_TIME, _VARINT),
-    "UUID": (36, _LENGTH),
-    "TIME_UUID": (37, _LENGTH),
-    "DECIMAL": (44, _LENGTH),
-}
 
 
 def redis_key(project: str, keys: Mapping[str, tuple[str, Key]]) -> bytes:
@@ -86,7 +70,7 @@ def dummy_key(project: str) -> bytes:
 
 def value_tag(kind: str) -> bytes:
     """What a value of this Feast type begins with; nothing if it is no scalar."""
-    field, wire = _SCALARS.get(kind, (0, 0))
+    field, wire = VALUE_TYPES[kind].field if kind in VALUE_TYPES else (0, 0)
     tag = field << 3 | wire
     return bytes([tag]) if tag < 0x80 else bytes([tag & 0x7F | 0x80, tag >> 7])  # noqa: PLR2004 - base 128
 
@@ -143,13 +127,13 @@ def decode_value(content: bytes) -> Scalar:
     field, wire = tag >> 3, tag & 7
     if field == _NULL:
         return None
-    if wire == _VARINT:
+    if wire == VARINT:
         return _integer(field, _varint(content, start)[0])
-    if wire == _FIXED32 and field == _FLOAT:
+    if wire == FIXED32 and field == _FLOAT:
         return float(struct.unpack_from("<f", content, start)[0])
-    if wire == _FIXED64 and field == _DOUBLE:
+    if wire == FIXED64 and field == _DOUBLE:
         return float(struct.unpack_from("<d", content, start)[0])
-    if wire == _LENGTH and field in (_BYTES, _TEXT):
+    if wire == LENGTH and field in (_BYTES, _TEXT):
         size, start = _varint(content, start)
         raw = content[start : start + size]
         return raw if field == _BYTES else raw.decode()
