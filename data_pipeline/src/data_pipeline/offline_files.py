@@ -114,6 +114,14 @@ def newest_event(view: ViewSpec) -> datetime | None:
     return newest
 
 
+def newest_rows(view: ViewSpec, most: int) -> pa.Table:
+    """Some rows of the latest day stored, in today's schema; at most `most`, none from an empty store."""
+    schema, days = stored_schema(view), day_files(view)
+    if not days:
+        return schema.empty_table()
+    return read_day(view, max(days)).rows.slice(0, most).select(schema.names)
+
+
 def publishing(lock: Path) -> AbstractContextManager[None]:
     """One run at a time publishes a view.
 

@@ -1,4 +1,4 @@
-"""The HTML report of one view in one run: self-contained, no scripts, everything escaped."""
+"""The HTML report of one view in one run: self-contained, everything escaped; its script filters the columns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from data_pipeline.charts import charts
+from data_pipeline.charts import MOST_CHARTS, charts
+from data_pipeline.first_to_look_at import first_to_look_at
 from data_pipeline.ledger import Ledger
 from data_pipeline.publishing.corrections import Correction
 from data_pipeline.verdicts import Verdict
@@ -29,6 +30,7 @@ class Findings:
         examples: some bad rows, as (reasons, original JSON).
         ledger: where the rows went.
         corrections: rows that differ from others of the same keys and times.
+        before: some rows that were stored last, in the same columns; empty where there are none.
     """
 
     run_key: str
@@ -42,6 +44,7 @@ class Findings:
     examples: list[tuple[str, str]]
     ledger: Ledger
     corrections: list[Correction]
+    before: pa.Table
 
     @property
     def passed(self) -> bool:
@@ -52,11 +55,14 @@ class Findings:
 def render(view: ViewSpec, findings: Findings) -> str:
     """The report as HTML text."""
     pages = Environment(loader=PackageLoader("data_pipeline", "templates"), autoescape=True, undefined=StrictUndefined)
+    features = list(view.features)
+    drawn = first_to_look_at(findings.good, findings.before, features, findings.reasons, MOST_CHARTS)
     return pages.get_template("report.html.j2").render(
         view=view,
         findings=findings,
         columns=[_column(findings.good, name, kind) for name, kind in view.columns.items()],
-        charts=charts(findings.good, list(view.features), view.timestamp),
+        charts=charts(findings.good, drawn, view.timestamp),
+        drawn=len(drawn),
     )
 
 

@@ -17,7 +17,7 @@ from data_pipeline.bad_rows import BadRows
 from data_pipeline.checks import find_bad_rows
 from data_pipeline.clean import LAST, ROW
 from data_pipeline.ledger import Ledger
-from data_pipeline.offline_files import newest_event, publishing
+from data_pipeline.offline_files import newest_event, newest_rows, publishing
 from data_pipeline.publish import Plan, Publisher
 from data_pipeline.publishing.corrections import Correction, CorrectionLog, write_corrections
 from data_pipeline.publishing.read_times import ReadTimes
@@ -36,6 +36,7 @@ from twinserve.features.views import ViewSpec
 
 EXAMPLES = 10
 CONTRADICTION = "contradicts another row of the same keys and times"
+MOST_COMPARED = 10_000  # stored rows
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def explore_and_validate(
             judge_corrections(ledger, rules.corrections),
             *(Verdict("definition", "warn", finding) for finding in [renamed(view)] if finding),
         ]
-        findings = _findings(run, rows, verdicts, cleaned, now, ledger, publisher.listed(rows.superseded, plan))
+        findings = _findings(run, view, rows, verdicts, cleaned, now, ledger, publisher.listed(rows.superseded, plan))
         write_atomically(places.report, render(view, findings))
         if not findings.passed:
             raise _refusal(run, view, findings, rows.aside, places.report)
@@ -178,6 +179,7 @@ def _newest(good: pa.Table, view: ViewSpec) -> datetime | None:
 
 def _findings(
     run: ViewRun,
+    view: ViewSpec,
     rows: Sorted,
     verdicts: list[Verdict],
     cleaned: dict[str, Any],
@@ -203,6 +205,7 @@ def _findings(
         examples=_examples(rows.aside),
         ledger=ledger,
         corrections=corrections,
+        before=newest_rows(view, MOST_COMPARED),
     )
 
 
