@@ -8,7 +8,8 @@ import pytest
 
 from training_pipeline.checks import Check, named, refuse_failed
 from training_pipeline.data_checks import check_classes, check_data, check_shares, check_shift
-from training_pipeline.params import DataChecks, Params
+from training_pipeline.limits import DataChecks
+from training_pipeline.params import Params
 from training_pipeline.targets import read_targets
 from training_pipeline.training_rows import TrainingRows, schema_problems
 from twinserve.contract import Contract, MissingPolicy
@@ -52,9 +53,9 @@ def test_a_feature_and_an_outcome_that_move_are_seen() -> None:
     rng = np.random.default_rng(2)
     before = rng.random(500)
 
-    assert failed(check_shift("share", before, before + 0.5, DataChecks())) == {"max_psi(share)"}
-    assert failed(check_shift("outcome", np.zeros(500), np.ones(500), DataChecks())) == {"max_psi(outcome)"}
-    assert failed(check_shift("share", before, rng.random(300), DataChecks())) == set()
+    assert failed(check_shift("share", before, before + 0.5, DataChecks().of_feature("share"))) == {"max_psi(share)"}
+    assert failed(check_shift("outcome", np.zeros(500), np.ones(500), DataChecks().of_outcome)) == {"max_psi(outcome)"}
+    assert failed(check_shift("share", before, rng.random(300), DataChecks().of_feature("share"))) == set()
 
 
 def test_labels_of_one_moment_cannot_be_split(joined: Rows, params: Callable[..., Params]) -> None:

@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 
 from training_pipeline.metrics import METRICS
-from training_pipeline.plots import calibration_points, classification_plots, importance, regression_plots
+from training_pipeline.plots import (
+    FEWEST,
+    MOST_BARS,
+    MOST_SCORED,
+    calibration_points,
+    classification_plots,
+    effort,
+    importance,
+    importance_plot,
+    regression_plots,
+)
 from twinserve.missing import Matrix
 
 
@@ -46,3 +56,24 @@ def test_no_global_state_is_touched() -> None:
 
     assert set(figures) == {"roc", "calibration", "predicted_actual", "residuals"}
     assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
+
+
+@pytest.mark.parametrize("features", [1, 3, 40, 41, 200, 1_500, 20_000])
+def test_the_work_for_importance_is_bounded_and_each_feature_is_looked_at(features: int) -> None:
+    rows, repeats = effort(100_000, features)
+
+    assert 1 <= repeats <= 5
+    assert FEWEST <= rows <= 5_000
+    assert rows * repeats * features <= max(MOST_SCORED, FEWEST * features)
+    assert effort(10, features)[0] == 10
+
+
+def test_a_wide_model_has_a_plot_that_can_be_drawn() -> None:
+    drops = np.arange(1_500.0)[:, None] * [1, 1]
+
+    figure = importance_plot([f"f{number}" for number in range(1_500)], drops, "rmse", "50 rows")
+
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert (len(names), names[-1]) == (MOST_BARS, "f1499")
+    assert "first 30 of 1,500 features" in figure.axes[0].get_title()
+    assert figure.get_size_inches()[1] < 20

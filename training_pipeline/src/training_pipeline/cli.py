@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -63,6 +64,7 @@ def data_extraction(
     from training_pipeline.steps.data_extraction import extract_data
     from training_pipeline.target_values import target_type
     from twinserve.embedded.redis import leased_redis
+    from twinserve.features.join_state import join_state
     from twinserve.features.store import open_store
 
     settings = load_settings()
@@ -84,7 +86,8 @@ def data_extraction(
                 )
                 return int(job.write_parquet(target, event_times=True))
 
-            report(extract_data(run, columns, pieces, place, join))
+            state = partial(join_state, store, contract.feature_service)
+            report(extract_data(run, columns, pieces, place, join, state))
 
 
 @app.command()

@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from training_pipeline.limits import DataChecks
 from training_pipeline.target_values import Class
 from twinserve.contract import MissingPolicy, Output, Tolerance
 from twinserve.errors import StepMissing
@@ -82,18 +83,6 @@ class ModelChoice(_Part):
 
     estimator: str = "gradient_boosting"
     params: dict[str, Any] = {}
-
-
-class DataChecks(_Part):
-    """What the training rows must keep to. Shares are of all label rows."""
-
-    min_rows: int = Field(default=500, ge=2)
-    min_rows_per_class: int = Field(default=50, ge=1)
-    max_bad_targets: float = Field(default=0.0, ge=0, le=1)
-    max_left_out: float = Field(default=0.3, ge=0, le=1)
-    max_missing: float = Field(default=0.3, ge=0, le=1)
-    max_missing_shift: float = Field(default=0.1, ge=0, le=1)
-    max_psi: float = Field(default=0.25, gt=0)
 
 
 class ModelChecks(_Part):

@@ -23,6 +23,8 @@ LINES: tuple[dict[str, Any], ...] = (
 )
 MOST_POINTS = 5_000
 REPEATS = 5
+MOST_SCORED, FEWEST = 1_000_000, 500  # rows that permutation importance scores, and that it needs of each feature
+MOST_BARS = 30
 
 
 def classification_plots(outcome: Floats, scores: Mapping[str, Floats], rows: str) -> dict[str, Figure]:
@@ -71,7 +73,7 @@ def calibration_plot(outcome: Floats, scores: Mapping[str, Floats], rows: str) -
     bottom.set(xlabel="score", ylabel="rows")
     top.legend(loc="upper left", frameon=False)
     for axes in (top, bottom):
-        _plain(axes)
+        plain(axes)
     return figure
 
 
@@ -85,27 +87,33 @@ def calibration_points(outcome: Floats, score: Floats, bins: int = 10) -> tuple[
 
 
 def importance_plot(names: list[str], drops: Matrix, metric: str, rows: str) -> Figure:
-    """Bars, the most important feature on top.
+    """Bars, the most important feature on top; of a wide model the first `MOST_BARS`.
 
     Args:
         drops: (features, repeats), by how much the metric gets worse when the feature's values are shuffled.
     """
-    order = np.argsort(drops.mean(axis=1), kind="stable")
-    figure = Figure(figsize=(7, 1.6 + 0.42 * len(names)), layout="constrained")
+    order = np.argsort(drops.mean(axis=1), kind="stable")[-MOST_BARS:]
+    shown = f"first {len(order)} of {len(names):,} features, " if len(order) < len(names) else ""
+    figure = Figure(figsize=(7, 1.6 + 0.42 * len(order)), layout="constrained")
     axes = figure.subplots()
     means, spread = drops.mean(axis=1)[order], drops.std(axis=1)[order]
     axes.barh([names[i] for i in order], means, xerr=spread, color=BLUE, ecolor=GREY, height=0.6)
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set(title=f"Permutation importance, {rows}", xlabel=f"loss of {metric} when the values are shuffled")
-    _plain(axes)
+    axes.set(title=f"Permutation importance, {shown}{rows}", xlabel=f"loss of {metric} when the values are shuffled")
+    plain(axes)
     return figure
 
 
 def importance(
     estimator: Any, features: Matrix, outcome: Floats, score: Callable[[Matrix], Floats], metric: Metric, seed: int
 ) -> Matrix:
-    """By how much the metric gets worse per feature and repeat; (features, repeats). Uses at most 5,000 rows."""
-    chosen = np.linspace(0, len(features) - 1, min(len(features), MOST_POINTS)).astype(int)
+    """By how much the metric gets worse per feature and repeat; (features, repeats).
+
+    At most 5,000 rows, five times: a wide model gets fewer repeats and then fewer rows, as each feature is shuffled by
+    itself.
+    """
+    rows, repeats = effort(len(features), features.shape[1])
+    chosen = np.linspace(0, len(features) - 1, rows).astype(int)
 
     def quality(_: Any, rows: Matrix, outcomes: Floats) -> float:
         figure = metric(outcomes, score(rows))
@@ -113,9 +121,15 @@ def importance(
 
     with threadpool_limits(1):  # for so few rows, threads wait for each other longer than they work
         found = permutation_importance(
-            estimator, features[chosen], outcome[chosen], scoring=quality, n_repeats=REPEATS, random_state=seed
+            estimator, features[chosen], outcome[chosen], scoring=quality, n_repeats=repeats, random_state=seed
         )
     return np.asarray(found.importances)
+
+
+def effort(rows: int, features: int) -> tuple[int, int]:
+    """How many rows, and how often, so that no more than `MOST_SCORED` rows are scored, but for the last `FEWEST`."""
+    repeats = int(np.clip(MOST_SCORED // (features * MOST_POINTS), 1, REPEATS))
+    return min(rows, MOST_POINTS, max(FEWEST, MOST_SCORED // (features * repeats))), repeats
 
 
 def predicted_plot(outcome: Floats, predicted: Floats, rows: str) -> Figure:
@@ -145,7 +159,7 @@ def residual_plot(outcome: Floats, predicted: Floats, rows: str) -> Figure:
     right.set(xlabel="rows")
     figure.suptitle(f"Residuals: {rows}")
     for axes in (left, right):
-        _plain(axes)
+        plain(axes)
     return figure
 
 
@@ -154,11 +168,12 @@ def _square(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     axes = figure.subplots()
     axes.set(title=title, xlabel=x, ylabel=y)
     axes.set_aspect("equal", adjustable="box")
-    _plain(axes)
+    plain(axes)
     return figure, axes
 
 
-def _plain(axes: Axes) -> None:
+def plain(axes: Axes) -> None:
+    """No frame, a pale grid behind what is drawn."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(visible=True, color="#e6e8eb", linewidth=0.7)
     axes.set_axisbelow(True)

@@ -37,6 +37,7 @@ class RunFolder:
         self.folder, self.run_key = folder, run_key
         self.labels = folder / "labels.parquet"
         self.training_rows = folder / "training_rows.parquet"
+        self.data_report = folder / "data_checks.html"
         self.train = folder / "train.parquet"
         self.test = folder / "test.parquet"
         self.estimator = folder / "estimator.skops"

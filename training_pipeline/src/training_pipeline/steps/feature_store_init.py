@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from training_pipeline.checks import named
 from training_pipeline.params import Params
 from training_pipeline.run_folder import RunFolder
 from twinserve.contract import Contract
+from twinserve.errors import BadInput
 from twinserve.features.views import ServiceSpec
 
 
@@ -23,11 +25,17 @@ def init_feature_store(
 
     Raises:
         StepMissing: the definitions have no such feature service.
-        BadInput: a feature or key has a type that no model can read.
+        BadInput: a feature or key has a type that no model can read, or params.yaml has limits for a feature that is
+            not there; names it.
     """
     run.begin("feature-store-init")
     applied = apply()
     contract = draft(describe(params.feature_service), params)
+    if strange := params.data_checks.strange_features(contract.columns):
+        raise BadInput(
+            f"data_checks.features names {named(strange)}; the features are {named(contract.columns)}",
+            fix="Correct the name in params.yaml",
+        )
     run.keep_params(params)
     run.keep_contract(contract)
     found = {"feature_service": params.feature_service, "features": contract.columns, **applied}
