@@ -231,6 +231,27 @@ def test_volume(pipeline: Any, source_file: Files, visits: Frames, rules: Any) -
         pipeline.through(source_file(visits()))
 
 
+@pytest.mark.parametrize("level", ["warn", {"min_rows": "warn", "max_bad_fraction": "warn"}])
+def test_volume_and_bad_rows_may_warn_only(
+    pipeline: Any, source_file: Files, visits: Frames, rules: Any, level: Any
+) -> None:
+    pipeline.rules = rules(checks={"min_rows": 49, "max_bad_fraction": 0.05, "on_failure": level})
+    rows = visits()
+    rows.loc[:3, "rate"] = 7.0
+    outcome = pipeline.through(source_file(rows))
+    assert (outcome["rows_new"], outcome["newly_quarantined"]) == (44, 4)
+    assert len(outcome["warnings"]) == 2
+    assert "passed with a warning" in Path(outcome["report"]).read_text()
+
+
+def test_a_level_by_name_leaves_the_other_as_it_is(
+    pipeline: Any, source_file: Files, visits: Frames, rules: Any
+) -> None:
+    pipeline.rules = rules(checks={"min_rows": 49, "on_failure": {"max_bad_fraction": "warn"}})
+    with pytest.raises(PermanentError, match="48 rows pulled"):
+        pipeline.through(source_file(visits()))
+
+
 def test_no_new_rows_is_no_failure(pipeline: Any, source_file: Files, visits: Frames) -> None:
     outcome = pipeline.through(source_file(visits()[:0]))
     assert (outcome["rows_in"], outcome["rows_new"], outcome["days_written"]) == (0, 0, 0)

@@ -13,6 +13,7 @@ from twinserve.errors import BadInput, StepMissing
 from twinserve.features.views import ViewSpec
 from twinserve.yaml_files import read_model
 
+Level = Literal["warn", "fail"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Rule = Literal["latest_read", "keep_first", "refuse"]
 FILE_NAME = "sources.yaml"
@@ -34,7 +35,7 @@ class Freshness(_Strict):
     """How old the newest event may be, and what happens if it is older."""
 
     max_age_hours: float = Field(gt=0)
-    on_failure: Literal["warn", "fail"] = "warn"
+    on_failure: Level = "warn"
 
 
 class Checks(_Strict):
@@ -43,6 +44,7 @@ class Checks(_Strict):
     Attributes:
         min_rows: fewer rows than this in one pull fail the run.
         max_bad_fraction: a larger share of bad rows fails the run.
+        on_failure: whether they do, or warn: both, or by name. Freshness has its own.
         clock_skew_minutes: how far ahead of our clock a time may be.
     """
 
@@ -50,7 +52,13 @@ class Checks(_Strict):
     freshness: Freshness | None = None
     min_rows: int = Field(default=0, ge=0)
     max_bad_fraction: Fraction = 0.05
+    on_failure: Level | dict[Literal["min_rows", "max_bad_fraction"], Level] = "fail"
     clock_skew_minutes: float = Field(default=10, ge=0)
+
+    def level(self, check: Literal["min_rows", "max_bad_fraction"]) -> Level:
+        """What becomes of a check that is not kept."""
+        stated = self.on_failure
+        return stated.get(check, "fail") if isinstance(stated, dict) else stated
 
 
 class SourceRules(_Strict):

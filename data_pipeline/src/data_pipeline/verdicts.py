@@ -67,12 +67,12 @@ def judge_corrections(ledger: Ledger, rule: Rule) -> Verdict:
 
 
 def _volume(batch: Batch, checks: Checks) -> Verdict:
-    status: Status = "ok" if batch.pulled >= checks.min_rows else "fail"
+    status: Status = "ok" if batch.pulled >= checks.min_rows else checks.level("min_rows")
     return Verdict("volume", status, f"{batch.pulled:,} rows pulled, at least {checks.min_rows:,} expected")
 
 
 def _bad_rows(batch: Batch, checks: Checks) -> Verdict:
-    status: Status = "ok" if batch.bad_fraction <= checks.max_bad_fraction else "fail"
+    status: Status = "ok" if batch.bad_fraction <= checks.max_bad_fraction else checks.level("max_bad_fraction")
     shares = f"{batch.bad_fraction:.2%} of the rows are bad, {checks.max_bad_fraction:.2%} allowed"
     return Verdict("bad rows", status, f"{batch.bad:,} rows set aside: {shares}")
 
