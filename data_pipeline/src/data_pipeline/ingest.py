@@ -74,9 +74,8 @@ def _pull(
     mark = None if interval else watermarks.read(view.name, source.name, columns.arrival)
     since, until = (interval.since, interval.until) if interval else (mark and mark - rules.lookback, None)
     rows, reached, parts = 0, mark, []
-    for chunk in _filled(source.rows(columns.pulled, columns.arrival, since, until)):
-        for name in chunk.column_names:
-            readable_column(chunk[name], f"{source.name}: column {name}")
+    for found in _filled(source.rows(columns.pulled, columns.arrival, since, until)):
+        chunk = _readable(found, source.name)
         parts.append(_write_part(run, chunk))
         rows += chunk.num_rows
         progress.advance(chunk.num_rows)
@@ -97,6 +96,10 @@ def _pull(
 
 def _filled(chunks: Iterator[pa.Table]) -> Iterator[pa.Table]:
     return (chunk for chunk in chunks if chunk.num_rows)
+
+
+def _readable(chunk: pa.Table, place: str) -> pa.Table:
+    return pa.table({name: readable_column(chunk[name], f"{place}: column {name}") for name in chunk.column_names})
 
 
 def _write_part(run: ViewRun, chunk: pa.Table) -> str:
