@@ -30,7 +30,8 @@ def status_of(contract: Contract, value: float, event: int) -> list[int]:
         (0.0, NOW - HOUR - 1, [Status.STALE, Status.PRESENT]),
         (np.nan, NOW - HOUR - 1, [Status.STALE, Status.NULL]),
         (np.nan, NO_EVENT, [Status.UNKNOWN, Status.UNKNOWN]),
-        (0.0, NOW + HOUR, [Status.PRESENT, Status.PRESENT]),
+        (0.0, NOW + 1, [Status.UNKNOWN, Status.UNKNOWN]),
+        (np.nan, NOW + HOUR, [Status.UNKNOWN, Status.UNKNOWN]),
     ],
 )
 def test_cells(build: Callable[..., Contract], value: float, event: int, expected: list[int]) -> None:

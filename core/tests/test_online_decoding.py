@@ -143,7 +143,7 @@ def test_event_times_are_compared_as_if_decoded(times: list[int | None], ttl: in
     contents = [None if time is None else stamp(time) for time in times]
     expected = [
         Status.UNKNOWN
-        if time is None
+        if time is None or time > asked
         else Status.STALE
         if limit is not None and asked - time > limit
         else Status.PRESENT
@@ -152,6 +152,84 @@ def test_event_times_are_compared_as_if_decoded(times: list[int | None], ttl: in
     assert event_statuses(contents, asked, limit) == expected
     if all_fresh(contents, asked, limit):
         assert set(expected) <= {Status.PRESENT}
+
+
+@pytest.mark.parametrize("asked", [NOW, NOW + 1, NOW + SECOND - 1], ids=["second", "µs behind it", "µs before it"])
+@pytest.mark.parametrize("ttl", [0, 1, 3600, None])
+def test_the_edges_of_what_is_fresh_are_the_same_in_both_twins(
+    build: Callable[..., Contract], asked: int, ttl: int | None
+) -> None:
+    """Fresh from exactly the TTL before the moment of asking to exactly that moment; a later row is not known yet."""
+    feature = ServedFeature("sales", "revenue", "INT64", ttl, ("store_id",))
+    contract, (plan,) = plan_of(build, feature)
+    oldest = asked - (ttl or 0) * SECOND
+    edges = {edge + off for edge in (oldest, asked) for off in (-SECOND, -1, 0, 1, SECOND)}
+    whole = {edge // SECOND * SECOND + off for edge in edges for off in (0, SECOND)}
+    for time in sorted(edges | whole):
+        expected = (
+            Status.UNKNOWN if time > asked else Status.STALE if ttl is not None and time < oldest else Status.PRESENT
+        )
+        times = np.array([[time]], np.int64)
+        assert cell_status(contract, np.array([[5.0]]), times, np.array([asked])).item() == expected, time
+        assert event_statuses([stamp(time)], asked, None if ttl is None else ttl * SECOND) == [expected], time
+        rows = decoded(plan, [[Value(int64_val=5).SerializeToString(), stamp(time)]], asked)
+        assert rows.status.item() == expected, time
+        assert rows.complete == (expected == Status.PRESENT)
+        assert np.isnan(rows.values).all() == (expected == Status.UNKNOWN)
+
+
+@pytest.mark.parametrize("nanos", [0, 1_000, 20_000, 3_000_000, 300_000_000, 999_999_000])
+def test_a_fresh_time_in_every_usual_length_is_not_decoded(nanos: int) -> None:
+    """Else the quick way would be none; 3600 s ago in any length of nanoseconds, beside the limits of that second."""
+    whole = Timestamp(seconds=NOW // SECOND - 3600, nanos=nanos).SerializeToString()
+    assert all_fresh([whole] * 2, NOW, 3601 * SECOND)
+    assert not all_fresh([whole, None], NOW, 3601 * SECOND)
+    assert not all_fresh([whole], NOW, 3599 * SECOND)
+    assert not all_fresh([whole], NOW - 3601 * SECOND, None), "it is yet to come"
+
+
+@given(moments, st.none() | st.sampled_from([0, 1, 3600, 10**9]), st.data())
+def test_an_event_time_that_is_cut_off_is_refused_wherever_it_ends(
+    time: int, ttl: int | None, data: st.DataObject
+) -> None:
+    content = stamp(time)
+    cut = content[: data.draw(st.integers(1, len(content)))] if content else b""
+    try:
+        whole = Timestamp.FromString(cut)
+    except DecodeError:
+        with pytest.raises(ValueError, match="cut off"):
+            event_statuses([cut], NOW, None if ttl is None else ttl * SECOND)
+        assert not all_fresh([cut], NOW, None if ttl is None else ttl * SECOND)
+    else:  # the seconds alone, or all of it
+        (found,) = event_statuses([cut], NOW, None if ttl is None else ttl * SECOND)
+        at = whole.seconds * SECOND + whole.nanos // 1_000
+        fresh = ttl is None or NOW - at <= ttl * SECOND
+        assert found == (Status.UNKNOWN if at > NOW else Status.PRESENT if fresh else Status.STALE)
+
+
+@given(st.binary(max_size=13) | st.binary(max_size=7).map(lambda tail: stamp(NOW - SECOND)[:6] + tail))
+@example(b"\x08\x80\x80\x80\x80\x00")
+@example(stamp(NOW - 10 * SECOND)[:5])
+@example(stamp(NOW - 10 * SECOND) + b"\x10")
+@example(stamp(NOW - 10 * SECOND) + b"\x10\x80")
+@example(stamp(NOW - 10 * SECOND) + b"\x18\x01")
+@example(stamp(NOW - 10 * SECOND) + b"\x10\xff\xff\xff\xff\x07")
+def test_other_bytes_are_never_another_time_than_protobufs(content: bytes) -> None:
+    try:
+        whole = Timestamp.FromString(content)
+        at = whole.seconds * SECOND + whole.nanos // 1_000
+    except DecodeError:
+        at = None
+    ttl = 3600 * SECOND
+    if all_fresh([content], NOW, ttl):
+        assert at is not None
+        assert NOW - ttl <= at <= NOW
+    try:
+        (found,) = event_statuses([content], NOW, ttl)
+    except ValueError:
+        return
+    assert at is not None
+    assert found == (Status.UNKNOWN if at > NOW else Status.PRESENT if NOW - at <= ttl else Status.STALE)
 
 
 def test_an_event_time_of_1970_is_one() -> None:
@@ -189,11 +267,11 @@ def test_rows_have_the_statuses_of_the_one_place_that_knows_them(
     events = np.array([[NO_EVENT if t is None else t for t in pair for _ in range(5)] for pair in times], np.int64)
     expected = cell_status(contract, values, events.reshape(rows, 10), np.full(rows, NOW))
     absent = np.array([[cell is None for cell in reply[:10]] for reply in replies], bool).reshape(rows, 10)
+    seen = (absent & (expected != Status.UNKNOWN)).any(axis=0)
     expected[absent] = Status.UNKNOWN  # a null is an empty value, no value at all is a row of other definitions
     found = decoded(plan, replies, NOW)
     assert same(found.status, expected)
     titles = [feature.title for feature in contract.features]
-    seen = (absent & (events.reshape(rows, 10) != NO_EVENT)).any(axis=0)
     assert found.absent == tuple(title for title, one in zip(titles, seen, strict=True) if one)
     assert same(found.values, np.where(expected == Status.UNKNOWN, np.nan, values))
     assert found.complete == (not expected.any())
@@ -207,8 +285,10 @@ def test_what_is_no_number_is_named(build: Callable[..., Contract], rows: int) -
     assert decoded(plan, [good] * rows, NOW).complete
     with pytest.raises(PermanentError, match="no number for visits:visits_INT64: a value of protobuf field 2"):
         decoded(plan, [good] * (rows - 1) + [bad], NOW)
-    with pytest.raises(PermanentError, match="event time"):
-        decoded(plan, [[*good[:10], b"\x08\x80", stamp(NOW)]], NOW)
+    for damaged in (b"\x08\x80", stamp(NOW - SECOND)[:5], stamp(NOW - 1)[:-1], stamp(NOW - SECOND) + b"\x10"):
+        for reply, view in (([*good[:10], damaged, good[11]], "sales"), ([*good[:11], damaged], "visits")):
+            with pytest.raises(PermanentError, match=f"no event time for the view {view}: the bytes are cut off"):
+                decoded(plan, [good] * (rows - 1) + [reply], NOW)
 
 
 def hmget(*words: bytes) -> bytes:

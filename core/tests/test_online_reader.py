@@ -110,6 +110,7 @@ def by_sdk(store: Any, contract: Contract, keys: dict[str, Any]) -> OnlineRows:
         times.append([t.seconds * 1_000_000 + t.nanos // 1000 or NO_EVENT for t in column.event_timestamps])
     matrix, events = np.array(values).T, np.array(times, dtype=np.int64).T
     status = cell_status(contract, matrix, events, np.full(len(matrix), ASKED))
+    matrix[status == Status.UNKNOWN] = np.nan  # also of a row whose time is yet to come
     return OnlineRows(matrix, status, not status.any())
 
 

@@ -306,6 +306,24 @@ async def test_among_equals_the_first_of_the_request_wins(
     assert choice.left_out == [("e", "null"), ("f", "unknown")]
 
 
+@pytest.mark.parametrize("best", ["highest", "lowest"])
+@pytest.mark.parametrize("candidates", [17, 100, 1000])  # NumPy's other sorts keep the order of up to sixteen
+async def test_many_equals_stay_in_the_order_of_the_request(rides: World, best: str, candidates: int) -> None:
+    values = [float(place % 3) if place % 7 else np.nan for place in range(candidates)]
+    ids = [(place * 7919) % candidates for place in range(candidates)]  # not in the order of their size
+    plane = plane_of(
+        rides.contract(classifier_output()),
+        best,
+        Shelf(values, [Status.NULL if np.isnan(value) else Status.PRESENT for value in values]),
+    )
+    (choice,) = await plane.answer([InferenceRequest("r", ids, {"k": ids}, top_k=candidates)])
+    assert isinstance(choice, Choice)
+    sign = -1 if best == "highest" else 1
+    expected = sorted((place for place in range(candidates) if place % 7), key=lambda place: sign * values[place])
+    assert [key for key, _ in choice.ranking or ()] == [ids[place] for place in expected]
+    assert choice.prediction == ids[expected[0]]
+
+
 async def test_features_that_rows_are_written_without_are_named_in_the_log(
     rides: World, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -23,7 +23,7 @@ class Status(IntEnum):
     PRESENT = 0
     NULL = 1  # the latest row has no value here
     STALE = 2  # the latest row is older than the view's TTL
-    UNKNOWN = 3  # no row was ever seen for this key
+    UNKNOWN = 3  # no row was seen for this key by then
 
 
 REASONS = {Status.NULL: "null", Status.STALE: "stale", Status.UNKNOWN: "unknown"}
@@ -37,7 +37,7 @@ def cell_status(
     Args:
         values: (rows, features), NaN where there is none.
         event_times: (rows, features), µs since 1970 UTC of the row that each value came from, or `NO_EVENT`.
-        asked: (rows,), µs since 1970 UTC at which the answer is wanted.
+        asked: (rows,), µs since 1970 UTC at which the answer is wanted. A row of a later event is not known yet.
 
     Returns:
         (rows, features)
@@ -46,7 +46,7 @@ def cell_status(
     limits = np.array([_micros(feature.ttl_seconds) for feature in contract.features], dtype=np.int64)
     status = np.where(np.isnan(values), Status.NULL, Status.PRESENT)
     status = np.where(age > limits, Status.STALE, status)
-    known: NDArray[np.int8] = np.where(event_times == NO_EVENT, Status.UNKNOWN, status).astype(np.int8)
+    known: NDArray[np.int8] = np.where((event_times == NO_EVENT) | (age < 0), Status.UNKNOWN, status).astype(np.int8)
     return known
 
 

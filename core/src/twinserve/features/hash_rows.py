@@ -15,6 +15,7 @@ from twinserve.errors import PermanentError
 from twinserve.features.event_ages import all_fresh, event_statuses
 from twinserve.features.feature_reader import OnlineRows
 from twinserve.features.read_plan import HashPlan
+from twinserve.features.redis_layout import decode_event_time
 from twinserve.features.value_decoding import Cell, number, numbers
 from twinserve.missing import Matrix, Status
 
@@ -91,6 +92,12 @@ def _unreadable(plan: HashPlan, replies: Replies) -> PermanentError:
                     f"the online store holds no number for {feature.view}:{feature.name}: {error}",
                     fix="Materialize the view anew, into an empty online store",
                 )
-    return PermanentError(
-        "the online store holds an event time that is none", fix="Materialize anew, into an empty online store"
-    )
+        for view in plan.views:
+            try:
+                decode_event_time(reply[view.field] or b"")
+            except ValueError as error:
+                return PermanentError(
+                    f"the online store holds no event time for the view {view.stored}: {error}",
+                    fix="Materialize the view anew, into an empty online store",
+                )
+    raise AssertionError("all of it can be read")

@@ -28,6 +28,7 @@ NULL_TIME = -(1 << 63)  # what Feast keeps for a timestamp that is null
 
 # feast.types.Value field numbers of the scalar kinds
 _BYTES, _TEXT, _INT32, _INT64, _DOUBLE, _FLOAT, _BOOL, _UNIX_TIME, _NULL = 1, 2, 3, 4, 5, 6, 7, 8, 19
+_SECONDS, _NANOS = 0x08, 0x10  # tags of google.protobuf.Timestamp
 
 
 def redis_key(project: str, keys: Mapping[str, tuple[str, Key]]) -> bytes:
@@ -102,17 +103,24 @@ def event_time_field(view: str) -> bytes:
 
 
 def decode_event_time(content: bytes) -> int:
-    """Microseconds since 1970 UTC of a serialized `google.protobuf.Timestamp`, nanoseconds cut off."""
-    seconds = nanos = 0
-    position = 0
-    while position < len(content):
-        tag = content[position]
-        number, position = _varint(content, position + 1)
-        if tag >> 3 == 1:
-            seconds = _signed(number)
-        else:
-            nanos = number
-    return seconds * 1_000_000 + nanos // 1_000
+    """Microseconds since 1970 UTC of a serialized `google.protobuf.Timestamp`, nanoseconds cut off.
+
+    Raises:
+        ValueError: it is cut off, or something else than protobuf writes.
+    """
+    parts, position, last = [0, 0], 0, 0
+    try:
+        while position < len(content):
+            tag, start = content[position], position + 1
+            number, position = _varint(content, start)
+            if tag not in (_SECONDS, _NANOS) or tag <= last or number >> 64:
+                raise ValueError("other bytes than protobuf's Timestamp has")
+            parts[tag == _NANOS], last = _signed(number), tag
+    except IndexError:
+        raise ValueError("the bytes are cut off") from None
+    if not 0 <= parts[1] < 10**9:
+        raise ValueError("other bytes than protobuf's Timestamp has")
+    return parts[0] * 1_000_000 + parts[1] // 1_000
 
 
 def decode_value(content: bytes) -> Scalar:
