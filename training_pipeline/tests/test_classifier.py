@@ -156,6 +156,7 @@ def test_a_champion_that_moved_meanwhile_asks_for_a_new_comparison(stalls: Any) 
     stalls.train("slow", until="model-evaluation")
     stalls.set_params(model={"params": {"max_iter": 60}})
     quick = stalls.train("quick")
+    stalls.set_params()
 
     with pytest.raises(PermanentError, match="model-evaluation --run-key slow"):
         stalls.run("model-validation", "slow")

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from training_pipeline.run_folder import STEPS, RunFolder
-from twinserve.errors import StepMissing, TransientError
+from twinserve.errors import BadInput, StepMissing, TransientError
+from twinserve.features.store import apply_definitions
 
 
 @pytest.fixture
@@ -30,6 +31,44 @@ def test_a_step_that_begins_again_forgets_those_after_it(run: RunFolder) -> None
     for step in STEPS[STEPS.index("data-validation") :]:
         with pytest.raises(StepMissing):
             run.result(step)
+
+
+def test_a_run_goes_on_only_with_what_it_began_with(stalls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Model, parameters and definitions; each other one is named, and the run goes on when it is set back."""
+    stalls.train("a", until="data-preparation")
+    folder = stalls.scratch("a")
+    before = {file: file.read_bytes() for file in folder.iterdir()}
+
+    def refused(says: str, steps: tuple[str, ...] = STEPS[1:]) -> None:
+        for step in steps:
+            with pytest.raises(BadInput, match=says):
+                stalls.run(step, "a")
+        assert {file: file.read_bytes() for file in folder.iterdir()} == before
+
+    with monkeypatch.context() as patch:
+        patch.setenv("TWINSERVE_MODEL_NAME", "other")
+        refused("begun with another TWINSERVE_MODEL_NAME: ranker then, other now", STEPS)
+    stalls.set_params(model={"params": {"max_iter": 21}}, seed=8)
+    refused(
+        r"another params.yaml.model.params.max_iter: nothing then, 21 now; params.yaml.seed: 7 then, 8 now\. Set it"
+    )
+    stalls.set_params()
+    definitions = stalls.root / "repo" / "definitions.py"
+    text = definitions.read_text()
+    definitions.write_text(text.replace("ttl=timedelta(", "ttl=timedelta(seconds=1) + timedelta("))
+    apply_definitions(stalls.settings, "redis://unused:6379/0")
+    refused(r"another state of the definitions: \w+ then, \w+ now")
+    definitions.write_text(text)
+    apply_definitions(stalls.settings, "redis://unused:6379/0")
+    assert stalls.run("model-training", "a")["rows"]
+
+
+def test_a_run_that_begins_again_may_have_other_parameters(stalls: Any) -> None:
+    stalls.train("a", until="data-validation")
+    stalls.set_params(seed=9)
+    stalls.train("a", until="data-preparation")
+    (stalls.scratch("a") / "bound.json").unlink()  # as an earlier release left it
+    assert stalls.run("model-training", "a")["rows"]
 
 
 def test_every_step_is_told_of_one_that_is_at_work(stalls: Any) -> None:

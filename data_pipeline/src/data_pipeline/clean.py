@@ -42,9 +42,10 @@ def clean(run: ViewRun, view: ViewSpec) -> dict[str, Any]:
 
     Raises:
         StepMissing: ingest was not run.
-        BadInput: a feature's declared type is one that can't be stored.
+        BadInput: a feature's declared type is one that can't be stored, or the definition has changed since ingest.
         LedgerMismatch: rows that ingest wrote are not there.
     """
+    run.refuse_others(view)
     run.begin("clean")
     parts = [clean_part(part, view) for part in read_raw(run)]
     table = pa.concat_tables([clean_schema(view).empty_table(), *(part.table for part in parts)])

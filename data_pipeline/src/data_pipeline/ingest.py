@@ -46,6 +46,7 @@ def ingest(
     if run.did("explore-and-validate"):
         run.changes.forget()
     run.begin("ingest")
+    run.bind(view)
     shutil.rmtree(run.raw, ignore_errors=True)
     run.raw.mkdir(parents=True)
     with RowProgress(f"ingest {view.name}", None) as progress:

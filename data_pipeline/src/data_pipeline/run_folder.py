@@ -9,9 +9,12 @@ from typing import Any
 
 from data_pipeline.changes import Changes
 from twinserve.atomic import write_atomically
+from twinserve.bound import refuse_others
 from twinserve.errors import StepMissing
+from twinserve.features.views import ViewSpec
 from twinserve.locks import alone
 
+VIEW = "view"
 STEPS = ("ingest", "clean", "explore-and-validate")
 
 
@@ -43,6 +46,24 @@ class ViewRun:
         for later in STEPS[STEPS.index(step) :]:
             self._marker(later).unlink(missing_ok=True)
 
+    def bind(self, view: ViewSpec) -> None:
+        """Note the definition that the rows are read by."""
+        write_atomically(self._marker(VIEW), json.dumps(_described(view), indent=1) + "\n")
+
+    def refuse_others(self, view: ViewSpec) -> None:
+        """Hold a later step to the definition that the rows were read by; an earlier release noted none.
+
+        Raises:
+            BadInput: the definition has changed since; names what.
+        """
+        marker = self._marker(VIEW)
+        if not marker.is_file():
+            return
+        before = {f"definition of {view.name}": json.loads(marker.read_text(encoding="utf-8"))}
+        now = {f"definition of {view.name}": _described(view)}
+        begin = f"`data-pipeline ingest --run-key {self.run_key}`"
+        refuse_others(f"run {self.run_key!r}", before, now, f"Begin again with {begin}, or set it back")
+
     def finish(self, step: str, outcome: dict[str, Any]) -> None:
         """Note that `step` is done, and what it found."""
         write_atomically(self._marker(step), json.dumps(outcome, default=str, indent=1) + "\n")
@@ -64,6 +85,16 @@ class ViewRun:
 
     def _marker(self, step: str) -> Path:
         return self.folder / f"{step}.json"
+
+
+def _described(view: ViewSpec) -> dict[str, Any]:
+    """What the three steps go by: the TTL is none of it."""
+    return {
+        "join_keys": view.join_keys,
+        "features": view.features,
+        "timestamp": view.timestamp,
+        "created": view.created,
+    }
 
 
 def runs_after(step: str, scratch: Path, run_key: str, views: list[str]) -> list[ViewRun]:

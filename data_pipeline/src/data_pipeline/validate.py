@@ -86,11 +86,12 @@ def explore_and_validate(
 
     Raises:
         StepMissing: clean was not run.
-        BadInput: the definition does not fit what is stored; nothing is published.
+        BadInput: the definition does not fit what is stored, or has changed since ingest; nothing is published.
         PermanentError: too many bad rows, too few rows, too old, or corrections under `refuse`; nothing is published.
         LedgerMismatch: the rows do not add up; nothing is published.
         TransientError: another run is publishing this view.
     """
+    run.refuse_others(view)
     cleaned = run.outcome("clean")
     run.begin("explore-and-validate")
     with publishing(places.lock):

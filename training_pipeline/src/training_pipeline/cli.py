@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from training_pipeline.run_folder import RunFolder
+from training_pipeline.run_folder import STEPS, RunFolder
 from twinserve.console import report, run_app
 from twinserve.settings import Settings, load_settings
 
@@ -38,6 +38,7 @@ def feature_store_init(run_key: RunKey) -> None:
     from training_pipeline.params import load_params
     from training_pipeline.steps.feature_store_init import init_feature_store
     from twinserve.embedded.redis import leased_redis
+    from twinserve.features.registry_state import joined_definitions
     from twinserve.features.service import describe_service
     from twinserve.features.store import apply_definitions, open_store
 
@@ -50,6 +51,7 @@ def feature_store_init(run_key: RunKey) -> None:
             apply=lambda: apply_definitions(settings, redis_url),
             describe=lambda name: describe_service(open_store(settings, redis_url), name),
             draft=_draft_contract,
+            bind=lambda: run.bind(settings.model_name, joined_definitions(settings, params.feature_service)),
         )
         report(result)
 
@@ -149,9 +151,17 @@ def main() -> NoReturn:
 
 @contextmanager
 def _step(step: str, settings: Settings, run_key: str) -> Iterator[RunFolder]:
-    """The run's folder, for a block in which no other step works on it."""
+    """The run's folder, for a block in which no other step works on it; refused where the run began with others."""
+    from training_pipeline.params import load_params
+    from twinserve.features.registry_state import joined_definitions
+
     run = RunFolder(settings.scratch("training_pipeline", run_key), run_key)
     with run.alone(step):
+        if step == STEPS[0]:
+            run.refuse_other_model(settings.model_name)
+        else:
+            params = load_params(settings.training_params)
+            run.refuse_others(settings.model_name, params, joined_definitions(settings, run.params().feature_service))
         yield run
 
 

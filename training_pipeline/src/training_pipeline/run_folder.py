@@ -10,10 +10,12 @@ from typing import Any
 
 from training_pipeline.params import Params
 from twinserve.atomic import write_atomically
+from twinserve.bound import refuse_others
 from twinserve.contract import Contract
 from twinserve.errors import StepMissing
 from twinserve.locks import alone
 
+MODEL, DEFINITIONS = "TWINSERVE_MODEL_NAME", "state of the definitions"
 STEPS = (
     "feature-store-init",
     "data-extraction",
@@ -93,6 +95,35 @@ class RunFolder:
     def keep_params(self, params: Params) -> None:
         """Fix the parameters of this run."""
         write_atomically(self._marker("params"), params.model_dump_json(indent=1) + "\n")
+
+    def bind(self, model_name: str, definitions: str | None) -> None:
+        """Note which model the run is for, and the state of the definitions that it begins with."""
+        self.write_json("bound", {MODEL: model_name, DEFINITIONS: definitions})
+
+    def refuse_other_model(self, model_name: str) -> None:
+        """Hold a first step to the model that a run of this key was for.
+
+        Raises:
+            BadInput: it was another.
+        """
+        refuse_others(f"run {self.run_key!r}", self._bound(), {MODEL: model_name}, "Take another run key")
+
+    def refuse_others(self, model_name: str, params: Params, definitions: str | None) -> None:
+        """Hold a later step to what the run began with; an earlier release noted the parameters alone.
+
+        Raises:
+            BadInput: this step was called with another model, other parameters or other definitions; names them.
+            StepMissing: the run has not begun.
+        """
+        before = {"params.yaml": self.params().model_dump(mode="json"), **self._bound()}
+        now = {"params.yaml": params.model_dump(mode="json"), MODEL: model_name, DEFINITIONS: definitions}
+        begin = f"`training-pipeline {STEPS[0]} --run-key {self.run_key}`"
+        refuse_others(f"run {self.run_key!r}", before, now, f"Set it back, or begin again with {begin}")
+
+    def _bound(self) -> dict[str, Any]:
+        marker = self._marker("bound")
+        found: dict[str, Any] = json.loads(marker.read_text(encoding="utf-8")) if marker.is_file() else {}
+        return found
 
     def params(self) -> Params:
         """The parameters that this run began with."""

@@ -6,11 +6,14 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twinserve.contract import Contract
 from twinserve.features.store import store_config
 from twinserve.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, TextClause
 
 logger = logging.getLogger(__name__)
 NO_REDIS = "redis://unused:6379/0"  # where only the registry is asked; never connected to
@@ -19,6 +22,16 @@ SPEC, PROJECTIONS = 1, 3
 # sources, which carry the time of the last apply or materialize, and which no check looks at; a view's project
 VIEW_WITHOUT, PROJECTION_WITHOUT = {2, 7, 9}, {8, 9}
 CHECKED = b"2"  # changes with what the check refuses: an answer from before is asked for again
+# what a join of a service goes by, as fields of the same messages, of `FeatureSpecV2`, `DataSource` and `FileOptions`
+_FEATURE: dict[int, Any] = {1: {}, 2: {}}
+_SOURCE: dict[int, Any] = {2: {}, 3: {}, 5: {}, 11: {2: {}}}
+_PROJECTION: dict[int, Any] = {1: {}, 2: _FEATURE, 3: {}, 4: {}}
+_VIEW: dict[int, Any] = {1: {}, 3: {}, 4: _FEATURE, 6: {}, 7: _SOURCE, 12: _FEATURE}
+DIGITS = 16  # of a digest that a message may show
+_SERVICE = (
+    "SELECT feature_service_proto FROM feature_services WHERE project_id = :project AND feature_service_name = :service"
+)
+_VIEWS = "SELECT feature_view_proto FROM feature_views WHERE project_id = :project ORDER BY feature_view_name"
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _WIDTH = {_FIXED64: 8, _FIXED32: 4}
 
@@ -45,21 +58,65 @@ def registry_state(settings: Settings, contract: Contract) -> str | None:
         return None
 
 
+def joined_definitions(settings: Settings, service: str) -> str | None:
+    """A digest of what the join of a feature service goes by, as Feast's SQL registry has it; None if it can't be told.
+
+    It covers the features, keys, types, TTLs and sources of the views that the service names, and what it renames;
+    neither other views nor descriptions, tags and owners. A source below `TWINSERVE_HOME` counts by its place in it.
+    """
+    try:
+        config = store_config(settings, NO_REDIS)
+        registry = config["registry"]
+        if registry["registry_type"] != "sql":
+            return None
+        return _joined(registry["path"], config["project"], service, settings)
+    except Exception as error:  # whatever it is: the step that opens Feast says it better
+        logger.debug("Feast's registry was not read: %s: %s", type(error).__name__, error)
+        return None
+
+
+def _joined(url: str, project: str, service: str, settings: Settings) -> str | None:
+    with _connected(url) as connection:
+        found = [*connection.execute(_sql(_SERVICE), {"project": project, "service": service}).scalars()]
+        views = [*connection.execute(_sql(_VIEWS), {"project": project}).scalars()]
+    if not found:
+        return None
+    projections = [part for each in found for spec in _field(bytes(each), SPEC) for part in _field(spec, PROJECTIONS)]
+    named = {_field(part, 1)[0] for part in projections}
+    specs = [spec for each in views for spec in _field(bytes(each), SPEC) if _field(spec, 1)[0] in named]
+    content = [[_chosen(part, _PROJECTION) for part in projections], [_chosen(spec, _VIEW) for spec in specs]]
+    home = repr(str(settings.home).encode())[2:-1]
+    return hashlib.sha256(repr(content).replace(home, "").encode()).hexdigest()[:DIGITS]
+
+
+def _chosen(message: bytes, wanted: dict[int, Any]) -> list[tuple[int, Any]]:
+    """These fields, nested ones as `wanted` nests, in one order: a map's entries have none of their own."""
+    found = [(n, whole, content) for n, whole, content in _fields(message) if n in wanted]
+    # a number has its value in the whole; of a text the whole has its length too, which a path's beginning changes
+    parts = [(n, _chosen(content, wanted[n]) if wanted[n] else content or whole) for n, whole, content in found]
+    return sorted(parts, key=repr)
+
+
 def _stored(url: str, project: str, service: str) -> list[bytes]:
     """What is defined, in the order of the names."""
-    from sqlalchemy import create_engine, text
+    with _connected(url) as connection:
+        found = [*connection.execute(_sql(_SERVICE), {"project": project, "service": service}).scalars()]
+        parts = [part for each in found for part in _projections(bytes(each))]
+        found = [*connection.execute(_sql(_VIEWS), {"project": project}).scalars()]
+    return parts + [_without(spec, VIEW_WITHOUT) for each in found for spec in _field(bytes(each), SPEC)]
+
+
+def _connected(url: str) -> Connection:
+    from sqlalchemy import create_engine
     from sqlalchemy.pool import NullPool
 
-    services = text(
-        "SELECT feature_service_proto FROM feature_services "
-        "WHERE project_id = :project AND feature_service_name = :service"
-    )
-    views = text("SELECT feature_view_proto FROM feature_views WHERE project_id = :project ORDER BY feature_view_name")
-    with create_engine(url, poolclass=NullPool).connect() as connection:
-        found = [*connection.execute(services, {"project": project, "service": service}).scalars()]
-        parts = [part for each in found for part in _projections(bytes(each))]
-        found = [*connection.execute(views, {"project": project}).scalars()]
-    return parts + [_without(spec, VIEW_WITHOUT) for each in found for spec in _field(bytes(each), SPEC)]
+    return create_engine(url, poolclass=NullPool).connect()
+
+
+def _sql(words: str) -> TextClause:
+    from sqlalchemy import text
+
+    return text(words)
 
 
 def _projections(service: bytes) -> Iterator[bytes]:

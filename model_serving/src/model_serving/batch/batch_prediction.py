@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from model_serving.batch.output import Finished, Source
-from model_serving.batch.publishing import done, publish
+from model_serving.batch.publishing import done, finished_of, publish
 from model_serving.batch.run import BatchRun
 from model_serving.batch.shard_scoring import score_shard
 from model_serving.batch.shards import shard_name
-from twinserve.errors import BadInput
+from twinserve.errors import BadInput, ContractMismatch
 from twinserve.progress import RowProgress
 from twinserve.registry import ServedModel
 
@@ -19,16 +19,17 @@ LoadVersion = Callable[[str], ServedModel]
 
 
 def batch_prediction(run: BatchRun, load_version: LoadVersion, shard: int | None = None) -> dict[str, Any]:
-    """Write the run's output; a finished one is reported again as it is, whatever has changed since.
+    """Write the run's output; a finished one is reported again as it is, however champion and features have moved on.
 
     Args:
         load_version: loads the pinned version, checked.
         shard: do this one only, and tell of it alone; whoever does the last one publishes all of them.
 
     Raises:
-        BadInput: there is no such shard, or something else lies in the output's place.
+        BadInput: there is no such shard, or something else lies in the output's place. Or the run is of another model,
+            or of other definitions.
         StepMissing: an earlier step has not run.
-        ContractMismatch: the pinned version's artifact is damaged.
+        ContractMismatch: the pinned version's artifact is damaged, or its name stands for another model by now.
         TransientError: MLflow can't be reached, the disk is full, or another step of the run is at work.
     """
     with run.alone("batch-prediction") if shard is None else run.alone_with(shard):
@@ -37,9 +38,7 @@ def batch_prediction(run: BatchRun, load_version: LoadVersion, shard: int | None
 
 def _predicted(run: BatchRun, load_version: LoadVersion, shard: int | None) -> dict[str, Any]:
     began = time.monotonic()
-    finished_before = Finished.read(run.output)
-    if finished_before:
-        run.refuse_other_key(finished_before.run_key)
+    finished_before = finished_of(run)
     sources = finished_before.facts if finished_before else _sources(run)
     wanted = sources if shard is None else [_one(run, sources, shard)]
     rows = 0 if finished_before else _score(run, load_version, wanted)
@@ -58,6 +57,9 @@ def _predicted(run: BatchRun, load_version: LoadVersion, shard: int | None) -> d
 
 def _sources(run: BatchRun) -> list[Source]:
     extraction, pin = run.needed_extraction(), run.needed_pin()
+    service = pin.contract.feature_service
+    again = f"Run `model-serving batch feature-store-init --run-key {run.key}` and data-extraction again"
+    run.refuse_others(pin.model_name, service, extraction.definitions, again)
     return [
         Source(
             run_key=run.key,
@@ -66,6 +68,8 @@ def _sources(run: BatchRun) -> list[Source]:
             model_version=pin.model_version,
             shard=shard,
             shards=extraction.shards,
+            feature_service=service,
+            definitions=extraction.definitions,
         )
         for shard in range(extraction.shards)
     ]
@@ -88,9 +92,21 @@ def _score(run: BatchRun, load_version: LoadVersion, wanted: Sequence[Source]) -
             # in this order: what is no longer among the unfinished was published
             if done(run, source) or Finished.read(run.output):
                 continue
-            model = model or load_version(source.model_version)
+            model = model or _pinned(run, load_version)
             score_shard(run, extraction, source, model, progress)
     return progress.rows
+
+
+def _pinned(run: BatchRun, load_version: LoadVersion) -> ServedModel:
+    pin = run.needed_pin()
+    model = load_version(pin.model_version)
+    if (model.name, model.contract) != (pin.model_name, pin.contract):
+        raise ContractMismatch(
+            f"{model.name} version {model.version} is not the {pin.model_name} version {pin.model_version} that run "
+            f"{run.key!r} is pinned to: its contract is another",
+            fix="Is TWINSERVE_MLFLOW_URI still the same? Otherwise begin with another run key",
+        )
+    return model
 
 
 def _told(run: BatchRun, finished: Finished | None, wanted: Sequence[Source]) -> Finished:

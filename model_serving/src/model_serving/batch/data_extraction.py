@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from model_serving.batch.output import Finished
+from model_serving.batch.publishing import finished_of
 from model_serving.batch.run import BatchRun, Extraction, Pin, digest_as_of, file_digest
 from model_serving.batch.shards import write_shards
 from model_serving.batch.typed_input import InputWriter, TypedInput
@@ -40,14 +41,14 @@ def data_extraction(
 
     Raises:
         BadInput: the file can't be used, or the run key has been used up by another input; names the file, the
-            column and the first bad line.
+            column and the first bad line. Or the run is of another model, or of other definitions.
         StepMissing: the run is not pinned yet, or there are no features to join.
         ContractMismatch: the definitions have changed since the run was pinned, and no longer fit.
         TransientError: another step of the run is at work, or the disk is full.
     """
     began = time.monotonic()
     with run.alone("data-extraction"):
-        if finished := Finished.read(run.output):
+        if finished := finished_of(run):
             refuse_other_input(run, finished, file_digest(source), source, moment)
             return _result(source, finished.rows, len(finished.files), began) | {"notes": [], "finished_before": True}
         extraction = _extracted(settings, redis_url, run, source, moment)
@@ -57,6 +58,7 @@ def data_extraction(
 
 def _extracted(settings: Settings, redis_url: str, run: BatchRun, source: Path, moment: datetime | None) -> Extraction:
     pin, shard_rows, identity = run.needed_pin(), settings.batch_shard_rows, secrets.token_hex(8)
+    _refuse_other_definitions(run, pin)
     given = InputWriter(run, source, pin.contract, shard_rows, identity)
     given.check(moment)  # a name mistyped must not cost what was extracted before
     run.forget_extraction()
@@ -65,7 +67,13 @@ def _extracted(settings: Settings, redis_url: str, run: BatchRun, source: Path, 
         pin.contract.check_service(describe_service(store, pin.contract.feature_service))
         found = writing.result()
     _join(store, run, found.rows, pin.contract, shard_rows, identity)
+    _refuse_other_definitions(run, pin)  # they may have changed while it was at work
     return _noted(run, pin, source, found, shard_rows, identity)
+
+
+def _refuse_other_definitions(run: BatchRun, pin: Pin) -> None:
+    again = f"Run `model-serving batch feature-store-init --run-key {run.key}` again: it checks that the model fits"
+    run.refuse_others(pin.model_name, pin.contract.feature_service, pin.definitions, again)
 
 
 def refuse_other_input(run: BatchRun, finished: Finished, digest: str, source: Path, moment: datetime | None) -> None:
@@ -74,7 +82,6 @@ def refuse_other_input(run: BatchRun, finished: Finished, digest: str, source: P
     Raises:
         BadInput: the run was finished with another file, or as of another moment where that matters.
     """
-    run.refuse_other_key(finished.run_key)
     if finished.input_digest not in (digest, moment and digest_as_of(digest, moment)):
         raise BadInput(
             f"run {run.key!r} was finished with another input than {source}{f' as of {moment}' if moment else ''}",
@@ -114,6 +121,7 @@ def _noted(run: BatchRun, pin: Pin, source: Path, found: TypedInput, shard_rows:
         columns=found.columns,
         shard_rows=shard_rows,
         shards=math.ceil(found.rows / shard_rows),
+        definitions=pin.definitions,
     )
     extraction.write(run.folder / "extraction.json")
     return extraction

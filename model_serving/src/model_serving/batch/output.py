@@ -38,6 +38,10 @@ class Source(BaseModel):
     """What one output file was made from, and which of how many it is.
 
     The numbers of shards are 0 and 1 where an earlier release wrote the file, which knew of one file only.
+
+    Attributes:
+        definitions: digest of what the join of the feature service went by; None where it could not be told, or an
+            earlier release wrote the file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,6 +52,8 @@ class Source(BaseModel):
     model_version: str
     shard: int = 0
     shards: int = 1
+    feature_service: str | None = None
+    definitions: str | None = None
 
 
 class Facts(Source):
@@ -135,6 +141,16 @@ class Finished:
     def model_version(self) -> str:
         """Of the model that scored it."""
         return self.facts[0].model_version
+
+    @property
+    def feature_service(self) -> str | None:
+        """Whose features were joined; None where an earlier release wrote it."""
+        return self.facts[0].feature_service
+
+    @property
+    def definitions(self) -> str | None:
+        """As in `Source`."""
+        return self.facts[0].definitions
 
     @property
     def rows(self) -> int:

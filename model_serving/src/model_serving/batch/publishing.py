@@ -15,6 +15,20 @@ from twinserve.errors import BadInput
 from twinserve.locks import one_at_a_time
 
 
+def finished_of(run: BatchRun) -> Finished | None:
+    """The run's finished output, None if there is none yet.
+
+    Raises:
+        BadInput: it is of another model or other definitions than this step was called with; or something else lies
+            there.
+    """
+    finished = Finished.read(run.output)
+    if finished:
+        run.refuse_other_key(finished.run_key)
+        run.refuse_others(finished.model_name, finished.feature_service, finished.definitions)
+    return finished
+
+
 def done(run: BatchRun, source: Source) -> Facts | None:
     """The facts of a shard that is done, in a run that is not; one made from something else is not that shard."""
     with suppress(BadInput):  # what is damaged is made again

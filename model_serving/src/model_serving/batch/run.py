@@ -22,8 +22,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from model_serving.batch.shards import shard_name
 from twinserve.atomic import write_atomically
+from twinserve.bound import refuse_others
 from twinserve.contract import Contract
 from twinserve.errors import BadInput, StepMissing
+from twinserve.features.registry_state import joined_definitions
 from twinserve.locks import alone
 from twinserve.settings import Settings, safe_name
 
@@ -51,11 +53,16 @@ class _Note(BaseModel):
 
 
 class Pin(_Note):
-    """The version that every step of the run uses, however the alias moves meanwhile."""
+    """The version that every step of the run uses, however the alias moves meanwhile.
+
+    Attributes:
+        definitions: digest of what the join goes by; None where it could not be told, or an earlier release noted none.
+    """
 
     model_name: str
     model_version: str
     contract: Contract
+    definitions: str | None = None
 
 
 class Extraction(_Note):
@@ -64,6 +71,7 @@ class Extraction(_Note):
     Attributes:
         identity: of this one extraction; its files bear it too, so that nobody takes those of another for them.
         columns: of the input, in its order.
+        definitions: as in `Pin`, of the join.
     """
 
     identity: str
@@ -75,6 +83,7 @@ class Extraction(_Note):
     columns: tuple[str, ...]
     shard_rows: int
     shards: int
+    definitions: str | None = None
 
     def rows_of(self, shard: int) -> int:
         """How many rows one shard has."""
@@ -91,11 +100,13 @@ class BatchRun:
     Attributes:
         folder: scratch; may be removed once the run is finished.
         output: the folder of the finished files. There, or not: nothing else says whether the run is done.
+        settings: those that this step was called with.
     """
 
     key: str
     folder: Path
     output: Path
+    settings: Settings
 
     @classmethod
     def of(cls, settings: Settings, key: str) -> BatchRun:
@@ -105,11 +116,18 @@ class BatchRun:
             BadInput: the key can't name a folder.
         """
         output = settings.home / "predictions" / safe_name(key)
-        return cls(key, settings.scratch("batch_serving", key), output)
+        return cls(key, settings.scratch("batch_serving", key), output, settings)
 
     def pin(self) -> Pin | None:
-        """The pinned version, if there is one yet."""
-        return self._own(Pin.read(self.folder / "run.json"))
+        """The pinned version, if there is one yet.
+
+        Raises:
+            BadInput: the run is of another model.
+        """
+        found = self._own(Pin.read(self.folder / "run.json"))
+        if found:
+            self.refuse_others(found.model_name, "")
+        return found
 
     def needed_pin(self) -> Pin:
         """The pinned version.
@@ -130,19 +148,47 @@ class BatchRun:
         Raises:
             StepMissing: there is none, or it was made for another model version.
         """
-        found = self._own(Extraction.read(self.folder / "extraction.json"))
-        if found and found.model_version == self.needed_pin().model_version:
+        pin, found = self.pin(), self._own(Extraction.read(self.folder / "extraction.json"))
+        if found and found.model_version == (pin or self.needed_pin()).model_version:
             return found
         raise StepMissing(
             f"run {self.key!r} has no extracted features",
             fix=f"Run `model-serving batch data-extraction --run-key {self.key}` first",
         )
 
-    def write_pin(self, model_name: str, model_version: str, contract: Contract) -> Pin:
-        """Pin the run to a version."""
-        pin = Pin(run_key=self.key, model_name=model_name, model_version=model_version, contract=contract)
+    def write_pin(self, model_name: str, model_version: str, contract: Contract) -> None:
+        """Pin the run to a version, and to the definitions as they are now."""
+        pin = Pin(
+            run_key=self.key,
+            model_name=model_name,
+            model_version=model_version,
+            contract=contract,
+            definitions=self.definitions(contract.feature_service),
+        )
         pin.write(self.folder / "run.json")
-        return pin
+
+    def definitions(self, service: str) -> str | None:
+        """Digest of what the join of a feature service goes by now."""
+        return joined_definitions(self.settings, service)
+
+    def refuse_others(
+        self, model_name: str, service: str | None, definitions: str | None = None, fix: str = "Take another run key"
+    ) -> None:
+        """A run is of one model and one state of the definitions.
+
+        Args:
+            model_name, service, definitions: what the run was begun with; `definitions` as in `Pin`.
+
+        Raises:
+            BadInput: this step was called with others; names them.
+        """
+        now = self.definitions(service) if service and definitions else None
+        refuse_others(
+            f"run {self.key!r}",
+            {"TWINSERVE_MODEL_NAME": model_name, f"state of the definitions of {service}": definitions},
+            {"TWINSERVE_MODEL_NAME": self.settings.model_name, f"state of the definitions of {service}": now},
+            fix,
+        )
 
     @property
     def asked(self) -> Path:

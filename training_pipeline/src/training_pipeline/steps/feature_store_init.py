@@ -20,6 +20,7 @@ def init_feature_store(
     apply: Callable[[], dict[str, Any]],
     describe: Callable[[str], ServiceSpec],
     draft: Callable[[ServiceSpec, Params], Contract],
+    bind: Callable[[], None],
 ) -> Mapping[str, Any]:
     """Apply the definitions, look the feature service up, and fix this run's parameters.
 
@@ -38,5 +39,6 @@ def init_feature_store(
         )
     run.keep_params(params)
     run.keep_contract(contract)
+    bind()
     found = {"feature_service": params.feature_service, "features": contract.columns, **applied}
     return run.finish("feature-store-init", found)
