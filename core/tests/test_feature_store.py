@@ -237,6 +237,21 @@ def test_a_correction_of_the_same_moment_reaches_the_online_store(
     assert read_with_feast(settings, redis_url, [1]) == [5]
 
 
+def test_a_file_without_the_key_is_not_left_out_in_silence(
+    settings: Settings, feature_repo: Repo, write_sales: Write, redis_url: str
+) -> None:
+    feature_repo()
+    apply_definitions(settings, redis_url)
+    write_sales(sales([(1, 50, 1.0, 1)]))
+    write_sales(sales([(2, 1, 2.0, 2)]).drop(columns="store_id"))
+    with pytest.raises(BadInput, match=r"has no column store_id"):
+        materialize(settings, redis_url)
+    store = open_store(settings, redis_url)
+    with pytest.raises(BadInput, match=r"has no column store_id"):
+        store.materialize(NOW - timedelta(days=60), datetime.now(UTC))
+    assert contents(redis_url) == {}
+
+
 def test_a_flushed_redis_is_filled_again(
     settings: Settings, feature_repo: Repo, write_sales: Write, redis_url: str
 ) -> None:

@@ -27,7 +27,15 @@ from twinserve.features.definition_rules import collisions
 from twinserve.features.feast_errors import feast_errors
 from twinserve.features.online_definitions import remove_what_is_not_defined
 from twinserve.features.online_view import OnlineView, online_view
-from twinserve.features.online_write import Progress, Written, collect, finished, staging_file, write_staged
+from twinserve.features.online_write import (
+    Progress,
+    Written,
+    collect,
+    finished,
+    refuse_keyless,
+    staging_file,
+    write_staged,
+)
 from twinserve.features.point_in_time import parquet_relation, quoted
 from twinserve.features.source_files import source_path
 from twinserve.features.staged_rows import StagedRows, staged_rows
@@ -151,6 +159,7 @@ class _OneView:
         self._store.registry.apply_materialization(self._feast_view, self._store.project, start, self._now)
 
     def _collect(self, due: dict[str, str]) -> StagedRows:
+        refuse_keyless(self._view, (self._source / name for name in due))
         relation = parquet_relation([str(self._source / name) for name in due])
         until_now = f"CAST({quoted(self._view.timestamp)} AS TIMESTAMPTZ) <= '{self._now.isoformat()}'"
         later = f"SELECT DISTINCT filename FROM {relation} WHERE NOT ({until_now})"

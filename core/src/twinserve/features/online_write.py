@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ import redis
 
 from twinserve.errors import TransientError
 from twinserve.features.duck import DuckLimits, memory_share
+from twinserve.features.feature_rows import FeatureFiles
 from twinserve.features.latest_rows import latest_sql
 from twinserve.features.online_view import OnlineView
 from twinserve.features.point_in_time import quoted
@@ -67,6 +68,15 @@ class Written:
 def staging_file(folder: Path, view: OnlineView) -> Path:
     """Where the rows of a view are staged."""
     return folder / f"{safe_name(f'{view.project}.{view.name}'[:200])}.parquet"
+
+
+def refuse_keyless(view: OnlineView, files: Iterable[Path]) -> None:
+    """A file without a key or the event time would be read as rows of nobody, and left out without a word.
+
+    Raises:
+        BadInput: a file is damaged or lacks one of them; names it.
+    """
+    FeatureFiles(view.name, list(files), [*view.stored_keys, view.timestamp], {})
 
 
 def collect(
