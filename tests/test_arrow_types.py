@@ -17,7 +17,7 @@ from data_pipeline.ingest import ingest
 from data_pipeline.publishing.corrections import CorrectionLog
 from data_pipeline.publishing.read_times import ReadTimes
 from data_pipeline.quarantine import Quarantine
-from data_pipeline.reading.source import arrived
+from data_pipeline.reading.source import Account, Asked, arrived
 from data_pipeline.run_folder import ViewRun
 from data_pipeline.sources import Checks, SourceRules
 from data_pipeline.validate import Places, account, sort_rows
@@ -82,6 +82,12 @@ class Rows:
 
     def columns(self) -> list[str]:
         return list(self.table.column_names)
+
+    def read(self, asked: Asked, account: Account) -> Iterator[pa.Table]:
+        for chunk in self.rows(asked.columns.pulled, asked.columns.arrival, None):
+            account.at_source += chunk.num_rows
+            account.take(chunk, asked)
+            yield chunk
 
     def rows(
         self, columns: list[str], arrival: str, since: datetime | None, until: datetime | None = None

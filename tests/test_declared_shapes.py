@@ -132,7 +132,7 @@ class World:
 
     def to_offline_store(self, file: Path, key: str = "r1") -> dict[str, Any]:
         work = Workplace.open(key)
-        ((view, rules),) = work.chosen(None, None)
+        ((view, rules),) = work.chosen(None)
         run = work.run(view)
         ingest(run, view, rules, locate(str(file), rules.table), work.watermarks, NOW)
         clean(run, view)

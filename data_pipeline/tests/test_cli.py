@@ -2,53 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import logging
-import signal
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from data_pipeline.cli import main
 from twinserve.errors import ExitCode
 
-REPO = Path(__file__).parents[1] / "feature_repo"
-
-
-class Result(NamedTuple):
-    code: int
-    out: dict[str, Any]
-    err: str
-
-
-@pytest.fixture
-def command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Callable[..., Result]]:
-    monkeypatch.setenv("TWINSERVE_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("TWINSERVE_FEATURE_REPO", str(REPO))
-    root, streams = logging.getLogger(), logging.getLogger().handlers[:]
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def run(*words: str) -> Result:
-        monkeypatch.setattr(sys, "argv", ["data-pipeline", *words])
-        with pytest.raises(SystemExit) as leaving:
-            main()
-        captured = capsys.readouterr()
-        lines = captured.out.strip().splitlines()
-        out = json.loads(lines[-1]) if leaving.value.code == 0 else {}
-        return Result(int(leaving.value.code or 0), out, captured.err)
-
-    yield run
-    root.handlers[:] = streams
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-
-
+Result = Any
 SMALL = ("generate", "--drivers", "20", "--days", "3", "--orders", "100", "--dirt", "0.03")
 
 

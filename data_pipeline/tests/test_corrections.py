@@ -144,7 +144,8 @@ def test_a_value_that_was_taken_back_counts_as_read_again(pipeline: Any, visits:
     pipeline.through(source_file(rows), "r0")
     for key, rate in (("r1", 0.3), ("r2", 0.0)):
         pipeline.now += timedelta(minutes=1)
-        pipeline.ingest(source_file(rows.assign(rate=[rate, *rows["rate"][1:]])), key)
+        # in full: the file that r2 reads is the one that was published, and would not be read again
+        pipeline.ingest(source_file(rows.assign(rate=[rate, *rows["rate"][1:]])), key, full=True)
         pipeline.clean(key)
     assert pipeline.validate("r2")["days_written"] == 0
     assert pipeline.validate("r1")["ledger"]["ignored"]["older_read"] == 1
@@ -202,7 +203,7 @@ def test_damaged_read_times_say_what_to_do(pipeline: Any, source_file: Files, vi
     pipeline.through(source_file(visits(4)))
     next((pipeline.root / "read_times").rglob("*.parquet")).write_bytes(b"PAR1")
     with pytest.raises(PermanentError, match="Delete it"):
-        pipeline.through(source_file(visits(4)), "r2")
+        pipeline.through(source_file(visits(5)), "r2")
 
 
 def test_a_store_of_the_version_before_is_read_and_corrected(pipeline: Any, source_file: Files, visits: Frames) -> None:

@@ -22,7 +22,7 @@ def write(folder: Path, text: str) -> Path:
 def test_defaults(tmp_path: Path, pipeline: Any) -> None:
     rules = load_sources(write(tmp_path, "views: {visits: {table: v}}"), [pipeline.view])["visits"]
     assert (rules.table, rules.created, rules.checks.freshness, rules.checks.min_rows) == ("v", "created", None, 0)
-    assert rules.lookback.total_seconds() == 3600
+    assert rules.lookback().total_seconds() == 3600
 
 
 def test_the_example_is_valid() -> None:
@@ -83,3 +83,24 @@ def test_a_view_without_time_of_writing(pipeline_in: Any, tmp_path: Path, rules:
 def test_a_missing_column_is_named(pipeline: Any, rules: Callable[..., Any], missing: str) -> None:
     with pytest.raises(BadInput, match=f"table t has no column {missing} for the feature view visits; it has"):
         map_columns(pipeline.view, rules(), COLUMNS - {missing}, "table t")
+
+
+@pytest.mark.parametrize("text", ["{}", "{table: t, file: f.csv}"])
+def test_a_view_has_a_table_or_a_file(tmp_path: Path, pipeline: Any, text: str) -> None:
+    with pytest.raises(BadInput, match=r"visits.*give either `table` or `file`"):
+        load_sources(write(tmp_path, f"views: {{visits: {text}}}"), [pipeline.view])
+
+
+@pytest.mark.parametrize(
+    ("text", "by_event", "hours"),
+    [
+        ("", False, 1),
+        ("", True, 7 * 24),
+        (", compare_days: 2", False, 48),
+        (", compare_days: 0", True, 1),
+        (", compare_days: 0.5, lookback_minutes: 6000", True, 100),
+    ],
+)
+def test_how_far_back_rows_are_compared(tmp_path: Path, text: str, by_event: bool, hours: float) -> None:
+    rules = load_sources(write(tmp_path, f"views: {{visits: {{table: t{text}}}}}"), [])["visits"]
+    assert rules.lookback(by_event=by_event).total_seconds() == hours * 3600

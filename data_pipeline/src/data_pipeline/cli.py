@@ -13,6 +13,7 @@ from data_pipeline.interval import Interval
 from data_pipeline.sample_world.command import generate
 from data_pipeline.workplace import Workplace
 from twinserve.console import report, run_app
+from twinserve.errors import BadInput
 from twinserve.settings import load_settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, rich_markup_mode=None)
@@ -32,27 +33,31 @@ app.command()(generate)
 def ingest(
     *,
     run_key: RunKey,
-    source: Annotated[str | None, typer.Option(help="SQLAlchemy URL, file or folder instead")] = None,
+    source: Annotated[str | None, typer.Option(help="SQLAlchemy URL, file, folder or pattern instead")] = None,
     view: Annotated[str | None, typer.Option(help="this feature view only")] = None,
     since: Annotated[str | None, typer.Option(help="with --until: what arrived from then on, new or not")] = None,
     until: Annotated[str | None, typer.Option(help="and before then; ISO 8601, UTC where it names no zone")] = None,
+    full: Annotated[bool, typer.Option("--full", help="all rows, whatever was read before")] = False,
 ) -> None:
-    """Pull the rows that are new at the source, or those that arrived in an interval."""
+    """Pull the rows that are new at the source, or those that arrived in an interval, or all."""
     from data_pipeline.ingest import ingest as run
-    from data_pipeline.reading.locate import locate
+    from data_pipeline.reading.locate import locate, passed_over
 
     interval = Interval.of(since, until)
+    if interval and full:
+        raise BadInput("--full reads all rows, --since and --until some", fix="Give one or the other")
     work = Workplace.open(run_key)
-    views = work.chosen(view, source)
-    place = source or work.settings.source_database
+    views = work.chosen(view)
+    found = {}
     with work.alone("ingest", views):
-        found = {
-            spec.name: run(
-                work.run(spec), spec, rules, locate(place, rules.table), work.watermarks, datetime.now(UTC), interval
-            )
-            for spec, rules in views
-        }
-    report({"run_key": run_key, "views": found})
+        for spec, rules in views:
+            place = work.place(rules, source)
+            found[spec.name] = run(
+                work.run(spec), spec, rules, locate(place, rules.table), work.watermarks, datetime.now(UTC), interval,
+                full=full, passed_over=passed_over(place),
+            )  # fmt: skip
+    warnings = [said for outcome in found.values() for said in outcome["warnings"]]
+    report({"run_key": run_key, "views": found, "warnings": warnings})
 
 
 @app.command()

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from data_pipeline.columns import map_columns
+from data_pipeline.columns import ColumnMap, map_columns
 from data_pipeline.interval import Interval
-from data_pipeline.reading.source import Source
+from data_pipeline.reading.source import Account, Asked, Source
 from data_pipeline.run_folder import ViewRun
 from data_pipeline.sources import SourceRules
-from data_pipeline.watermarks import Watermarks
+from data_pipeline.watermarks import Watermark, Watermarks
 from twinserve.atomic import atomic_file
 from twinserve.features.views import ViewSpec
 from twinserve.progress import RowProgress
 from twinserve.source_values.plain_columns import readable_column
-from twinserve.times import INSTANT, as_instants
+
+FILES_NAMED = 10
 
 
 def ingest(
@@ -32,16 +36,29 @@ def ingest(
     watermarks: Watermarks,
     now: datetime,
     interval: Interval | None = None,
+    *,
+    full: bool = False,
+    passed_over: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Pull the rows that arrived since the watermark less the look-back; the watermark itself stays.
+    """Pull what is new at the sources; the watermarks stay.
 
-    With an `interval`, those that arrived in it, wherever the watermark is; that one never moves for them.
+    Of a table, that is what arrived since the watermark less the look-back, and the days before it that have more or
+    fewer rows than were read of them; of files, those whose content changed, whole.
+
+    Args:
+        interval: the rows that arrived in it instead; no watermark moves for them.
+        full: all rows instead, whatever was read before.
+        passed_over: files at the source that nobody can read, to be named.
 
     Returns:
-        `rows`, when the read began (`read_at`), and for each source its `name`, `rows`, `since` (null: from the
-        beginning), `until` (null: to the end) and `reached`, the latest arrival that is not in the future.
+        When the read began (`read_at`), `rows` that were read, `rows_at_source`, `rows_not_read` by reason,
+        `warnings`, and the same for each of `sources`, with its `name`, `since` (null: from the beginning), `until`
+        (null: to the end), `late_days` and `reached`, the latest arrival that is not in the future.
         `explore-and-validate` makes that the watermark once it has published; with an `interval` it is null, and the
         watermark stays.
+
+    Raises:
+        TransientError: a source changed while it was read.
     """
     if run.did("explore-and-validate"):
         run.changes.forget()
@@ -49,50 +66,94 @@ def ingest(
     run.bind(view)
     shutil.rmtree(run.raw, ignore_errors=True)
     run.raw.mkdir(parents=True)
+    scope = _Scope(run, view, rules, watermarks, now, interval, full)
     with RowProgress(f"ingest {view.name}", None) as progress:
-        pulls = [_pull(run, view, rules, source, watermarks, now, interval, progress) for source in sources]
+        pulls = [_pull(scope, source, progress) for source in sources]
     outcome = {
         "rows": sum(pull["rows"] for pull in pulls),
+        "rows_at_source": sum(pull["rows_at_source"] for pull in pulls),
+        "rows_not_read": dict(sum((Counter(pull["rows_not_read"]) for pull in pulls), Counter())),
         "path": str(run.raw),
         "read_at": now.isoformat(),
         "sources": pulls,
+        "files_passed_over": list(passed_over),
+        "warnings": [*_unread(passed_over), *(f"{p['name']}: {said}" for p in pulls for said in p["warnings"])],
     }
     run.finish("ingest", outcome)
     return outcome
 
 
-def _pull(
-    run: ViewRun,
-    view: ViewSpec,
-    rules: SourceRules,
-    source: Source,
-    watermarks: Watermarks,
-    now: datetime,
-    interval: Interval | None,
-    progress: RowProgress,
-) -> dict[str, Any]:
-    columns = map_columns(view, rules, source.columns(), source.name)
-    mark = None if interval else watermarks.read(view.name, source.name, columns.arrival)
-    since, until = (interval.since, interval.until) if interval else (mark and mark - rules.lookback, None)
-    rows, reached, parts = 0, mark, []
-    for found in _filled(source.rows(columns.pulled, columns.arrival, since, until)):
+@dataclass(frozen=True)
+class _Scope:
+    """What of each source is read in this run."""
+
+    run: ViewRun
+    view: ViewSpec
+    rules: SourceRules
+    watermarks: Watermarks
+    now: datetime
+    interval: Interval | None
+    full: bool
+
+    def asked(self, source: Source, columns: ColumnMap) -> Asked:
+        """What to ask of `source`."""
+        event = columns.source_of[self.view.timestamp]
+        lookback = self.rules.lookback(by_event=columns.arrival == event)
+        last = self.watermarks.read(self.view.name, source.name, columns.arrival)
+        return Asked(columns, event, last, lookback, self.interval, self.now, self._digest(columns))
+
+    def why_all(self, asked: Asked) -> str | None:
+        """Why everything is read though the source was read before; None: it need not be."""
+        if asked.last is None or self.interval:
+            return None
+        if self.full:
+            return "all rows were asked for"
+        if asked.last.rules not in (None, asked.rules):
+            return "types, names or bounds of columns are no longer those by which it was read last"
+        if not any(self.view.path.glob("day=*/*.parquet")):
+            return "the offline store is empty"
+        return None
+
+    def _digest(self, columns: ColumnMap) -> str:
+        """Changes with what a value is read as, and with what it must be."""
+        bounds = {name: check.model_dump() for name, check in self.rules.checks.columns.items()}
+        text = json.dumps([columns.source_of, self.view.columns, bounds], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _pull(scope: _Scope, source: Source, progress: RowProgress) -> dict[str, Any]:
+    columns = map_columns(scope.view, scope.rules, source.columns(), source.name)
+    asked, account = scope.asked(source, columns), Account()
+    if why := scope.why_all(asked):
+        account.notes.append(f"read from the beginning: {why}")
+        asked = replace(asked, last=None)
+    parts = []
+    for found in _filled(source.read(asked, account)):
         chunk = _readable(found, source.name)
-        parts.append(_write_part(run, chunk))
-        rows += chunk.num_rows
+        parts.append(_write_part(scope.run, chunk))
         progress.advance(chunk.num_rows)
-        if not interval:
-            reached = _later(reached, _latest(chunk[columns.arrival], now))
+    account.balance(source.name)
+    until = scope.interval.until.isoformat() if scope.interval else None
+    mark = Watermark(scope.view.name, source.name, columns.arrival, account.reached, asked.rules, account.seen)
     return {
         "name": source.name,
         "ordered": source.ordered,
-        "rows": rows,
-        "since": since.isoformat() if since else None,
-        "until": until.isoformat() if until else None,
+        **account.to_dict(),
+        "since": account.since.isoformat() if account.since else None,
+        "until": until,
         "arrival": columns.arrival,
-        "reached": reached.isoformat() if reached else None,
+        "reached": account.reached.isoformat() if account.reached else None,
         "columns": columns.source_of,
         "parts": parts,
+        "watermark": None if scope.interval else mark.to_dict(),
     }
+
+
+def _unread(files: Sequence[str]) -> list[str]:
+    if not files:
+        return []
+    more = f" and {len(files) - FILES_NAMED} more" if len(files) > FILES_NAMED else ""
+    return [f"files of no known kind were not read: {', '.join(files[:FILES_NAMED])}{more}"]
 
 
 def _filled(chunks: Iterator[pa.Table]) -> Iterator[pa.Table]:
@@ -109,14 +170,3 @@ def _write_part(run: ViewRun, chunk: pa.Table) -> str:
         # plain names and types only: pandas' notes on an index would confuse readers
         pq.write_table(chunk.replace_schema_metadata(None), draft)
     return name
-
-
-def _latest(arrivals: pa.ChunkedArray, now: datetime) -> datetime | None:
-    times = as_instants(arrivals).values
-    past = times.filter(pc.less_equal(times, pa.scalar(now, INSTANT)))
-    latest: datetime | None = pc.max(past).as_py()
-    return latest
-
-
-def _later(one: datetime | None, other: datetime | None) -> datetime | None:
-    return max((time for time in (one, other) if time), default=None)

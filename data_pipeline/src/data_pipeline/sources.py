@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from twinserve.errors import BadInput, StepMissing
 from twinserve.features.views import ViewSpec
@@ -17,6 +17,7 @@ Level = Literal["warn", "fail"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Rule = Literal["latest_read", "keep_first", "refuse"]
 FILE_NAME = "sources.yaml"
+DAYS_BY_EVENT = 7
 
 
 class _Strict(BaseModel):
@@ -66,23 +67,38 @@ class SourceRules(_Strict):
 
     Attributes:
         table: its table in the source database, `schema.table` if it is not in the default schema.
+        file: in its place: a file, a folder of files or a pattern, absolute or seen from the folder of `sources.yaml`.
         rename: source column → stored column; entries whose source column is absent are passed over.
         created: source column with the time a row was written; None: the source has none.
         corrections: what becomes of a row with the keys and times of a stored one, and other values. `latest_read`: it
             takes its place; `keep_first`: the stored one stays; `refuse`: nothing of the run is published.
+        lookback_minutes: how far behind the watermark rows are read again.
+        compare_days: the same in days, for rows that are changed in place; 7 where a database has no time of writing.
     """
 
-    table: str
+    table: str | None = None
+    file: str | None = None
     rename: dict[str, str] = {}
     created: str | None = "created"
     lookback_minutes: float = Field(default=60, ge=0)
     corrections: Rule = "latest_read"
+    compare_days: float | None = Field(default=None, ge=0)
     checks: Checks = Checks()
 
-    @property
-    def lookback(self) -> timedelta:
-        """How far behind the watermark rows are pulled again."""
-        return timedelta(minutes=self.lookback_minutes)
+    @model_validator(mode="after")
+    def _has_one_place(self) -> Self:
+        if (self.table is None) == (self.file is None):
+            raise ValueError("give either `table` or `file`")
+        return self
+
+    def lookback(self, *, by_event: bool = False) -> timedelta:
+        """How far behind the watermark rows are read again and compared.
+
+        Args:
+            by_event: the source is read by event time, as it has no time of writing.
+        """
+        days = self.compare_days if self.compare_days is not None else DAYS_BY_EVENT if by_event else 0
+        return max(timedelta(minutes=self.lookback_minutes), timedelta(days=days))
 
 
 class _Document(_Strict):

@@ -111,7 +111,7 @@ def explore_and_validate(
             raise _refusal(run, view, findings, rows.aside, places.report)
         quarantined = places.quarantine.record(rows.fresh, places.report.stem)
         published = publisher.publish(rows.good, findings.corrections)
-        _advance(run, view, watermarks)
+        _advance(run, watermarks)
     outcome = {
         **findings.counts,
         "bad_by_reason": findings.reasons,
@@ -170,7 +170,7 @@ def _verdicts(run: ViewRun, view: ViewSpec, rows: Sorted, checks: Checks, now: d
     if any(source.get("until") for source in pulled["sources"]):
         checks = checks.model_copy(update={"freshness": None})  # the past is old
     batch = Batch(pulled["rows"], rows.good.num_rows, len(rows.fresh), _newest(rows.good, view))
-    return judge(batch, checks, now)
+    return [*judge(batch, checks, now), *(Verdict("source", "warn", said) for said in pulled.get("warnings", []))]
 
 
 def _newest(good: pa.Table, view: ViewSpec) -> datetime | None:
@@ -200,7 +200,14 @@ def _findings(
         },
         reasons=rows.bad.by_reason(),
         verdicts=verdicts,
-        notes=[f"{count:,} times in {column} name no zone; they were taken as UTC." for column, count in naive],
+        notes=[
+            *(f"{count:,} times in {column} name no zone; they were taken as UTC." for column, count in naive),
+            *(
+                f"{pull['name']}: {said}."
+                for pull in run.outcome("ingest")["sources"]
+                for said in pull.get("notes", [])
+            ),
+        ],
         sources=run.outcome("ingest")["sources"],
         good=rows.good,
         examples=_examples(rows.aside),
@@ -230,8 +237,7 @@ def _refusal(run: ViewRun, view: ViewSpec, findings: Findings, aside: list[SetAs
     )
 
 
-def _advance(run: ViewRun, view: ViewSpec, watermarks: Watermarks) -> None:
+def _advance(run: ViewRun, watermarks: Watermarks) -> None:
     for pull in run.outcome("ingest")["sources"]:
-        if pull["reached"]:
-            at = datetime.fromisoformat(pull["reached"])
-            watermarks.advance(Watermark(view.name, pull["name"], pull["arrival"], at))
+        if pull.get("watermark"):
+            watermarks.advance(Watermark.of(pull["watermark"]))

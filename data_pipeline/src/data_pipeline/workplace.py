@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from data_pipeline.reading.locate import is_url
 from data_pipeline.run_folder import ViewRun, runs_after
 from data_pipeline.sources import SourceRules, load_sources
 from data_pipeline.watermarks import Watermarks
@@ -45,19 +44,22 @@ class Workplace:
         views = load_views(settings)
         return cls(settings, run_key, views, load_sources(settings.feature_repo, views))
 
-    def chosen(self, name: str | None, source: str | None) -> Chosen:
+    def chosen(self, name: str | None) -> Chosen:
         """The view of this name, or all.
 
         Raises:
-            BadInput: no such view, or a file is given where there are several.
+            BadInput: no such view.
         """
         names = [view.name for view in self.views]
         if name is not None and name not in names:
             raise BadInput(f"no feature view {name!r}", fix=f"Choose one of {', '.join(names)}")
-        found = [(view, self.rules[view.name]) for view in self.views if name in (None, view.name)]
-        if source and not is_url(source) and len(found) > 1:
-            raise BadInput("a file can't feed several feature views", fix=f"Add --view {names[0]}, for example")
-        return found
+        return [(view, self.rules[view.name]) for view in self.views if name in (None, view.name)]
+
+    def place(self, rules: SourceRules, source: str | None) -> str:
+        """Where the rows of a view come from: `source` if it is given, else its `file`, else the source database."""
+        if source:
+            return source
+        return str(self.settings.feature_repo / rules.file) if rules.file else self.settings.source_database
 
     def after(self, step: str) -> Chosen:
         """The views for which `step` is done in this run; `StepMissing` if there is none."""
