@@ -77,6 +77,16 @@ def test_the_same_push_twice_changes_nothing(fresh: JoinedView) -> None:
     assert pq.read_table(fresh.path / "day=2024-03-30" / FILE_NAME, partitioning=None).num_rows == 1
 
 
+@pytest.mark.parametrize("values", [(20, 5), (5, 20), (5, 20, 5)])
+def test_what_was_pushed_last_counts_whatever_its_value(
+    store: FeatureStore, fresh: JoinedView, values: tuple[int, ...]
+) -> None:
+    """Of the same keys, event time and created as a published row, and as one pushed before."""
+    for value in values:
+        push_rows(fresh, stored([FIRST._replace(b=value)]))
+    assert answer(store, (1, 1)) == [values[-1]]
+
+
 def test_nothing_is_lost_when_many_push_at_once(fresh: JoinedView) -> None:
     parts = [stored([Row(key, "x", 1, 1, 0, 0, 1.0, key)]) for key in range(24)]
     with ThreadPoolExecutor(8) as pool:

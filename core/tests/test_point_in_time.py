@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -22,7 +24,7 @@ from twinserve.features.duck import DuckLimits, duck
 from twinserve.features.entity_source import entity_rows
 from twinserve.features.feast_arrow import cast_column
 from twinserve.features.latest_rows import latest_sql
-from twinserve.features.point_in_time import JoinedView
+from twinserve.features.point_in_time import JoinedView, parquet_relation
 
 START = datetime(2024, 3, 30, tzinfo=UTC)  # the night in which Europe changes its clocks follows
 ZONES = [UTC, timezone(timedelta(hours=5, minutes=45)), timezone(timedelta(hours=-8)), "Europe/Berlin"]
@@ -46,10 +48,9 @@ def brute_force(features: list[Any], key: int | None, asked: datetime, ttl: time
         return (None, None, None)
 
     def rank(row: Any) -> tuple[Any, ...]:
-        lowest = -1e9
-        return (row[1], -1 if row[2] is None else row[2], *(lowest if v is None else v for v in row[3:]))
+        return (row[1], -1 if row[2] is None else row[2])
 
-    best = max(seen, key=rank)
+    best = max(reversed(seen), key=rank)  # of equals the one written last
     fresh = ttl is None or asked - at(best[1]) <= ttl
     return (*(best[3:] if fresh else (None, None)), at(best[1]))
 
@@ -131,29 +132,50 @@ def test_composite_string_keys(tmp_path: Path) -> None:
     assert [row[3] for row in result_of(join_of(stored, asked, view, tmp_path))] == [3.0, 2.0, None]
 
 
+@contextmanager
+def relation_of(*tables: pa.Table) -> Iterator[tuple[Any, str]]:
+    """A connection, and what reads these tables as files in this order."""
+    with TemporaryDirectory() as folder, duck() as connection:
+        files = [str(Path(folder) / f"part-{number}.parquet") for number in range(len(tables))]
+        for table, file in zip(tables, files, strict=True):
+            pq.write_table(table, file)
+        yield connection, parquet_relation(files)
+
+
+def test_of_rows_that_tie_the_last_of_the_last_file_is_the_latest() -> None:
+    """Whatever their values: a smaller one, or none, may be the correction."""
+    rows = [(1, 0, 0, value, value) for value in (5.0, 1.0, 3.0, None)]
+    for last in (5.0, 1.0, None):
+        tables = [stored_table(rows), stored_table([(1, 0, 0, 4.0, 4.0), (1, 0, 0, last, last)])]
+        with relation_of(*tables) as (connection, relation):
+            sql = latest_sql(relation, {"id": "INT64"}, {"a": "FLOAT", "b": "DOUBLE"}, "ts", "made", "true")
+            assert [row[1] for row in connection.execute(sql).fetchall()] == [last]
+
+
 @settings(max_examples=100, deadline=None)
 @given(feature_rows)
 def test_latest_equals_the_join_asked_after_everything(features: list[Any]) -> None:
     features = [row for row in features if row[0] is not None]
     keys = sorted({row[0] for row in features})
     stored = stored_table(features)
-    with duck() as connection:
-        connection.register("stored", stored)
-        sql = latest_sql("stored", {"id": "INT64"}, {"a": "FLOAT", "b": "DOUBLE"}, "ts", "made", "true")
+    with relation_of(stored) as (connection, relation):
+        sql = latest_sql(relation, {"id": "INT64"}, {"a": "FLOAT", "b": "DOUBLE"}, "ts", "made", "true")
         latest = {row[0]: row[1:4] for row in connection.execute(sql).fetchall()}
     assert latest == {key: brute_force(features, key, at(100), None) for key in keys}
 
 
 def test_a_column_that_is_not_there_is_named() -> None:
-    with pytest.raises(BadInput, match="price"), duck() as connection:
-        connection.execute("CREATE TABLE t (id BIGINT, ts TIMESTAMP)")
-        connection.execute(latest_sql("t", {"id": "INT64"}, {"price": "DOUBLE"}, "ts", None, "true"))
+    stored = pa.table({"id": [1], "ts": [START]})
+    with pytest.raises(BadInput, match="price"), relation_of(stored) as (connection, relation):
+        connection.execute(latest_sql(relation, {"id": "INT64"}, {"price": "DOUBLE"}, "ts", None, "true"))
 
 
 def latest_of(stored: pa.Table, key: str, features: dict[str, str]) -> list[tuple[Any, ...]]:
-    with duck() as connection:
-        connection.register("stored", stored)
-        return connection.execute(latest_sql("stored", {"id": key}, features, "ts", None, "true")).fetchall()
+    with relation_of(stored) as (connection, relation):
+        found: list[tuple[Any, ...]] = connection.execute(
+            latest_sql(relation, {"id": key}, features, "ts", None, "true")
+        ).fetchall()
+        return found
 
 
 def test_columns_that_differ_only_by_case_are_refused() -> None:

@@ -6,16 +6,13 @@ time) and `fid`, the number under which its values are found. No two rows of one
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from twinserve.features.duck import fetched
 from twinserve.features.feast_arrow import cast_column, key_type
 from twinserve.features.feature_rows import FeatureFiles, column_of
 from twinserve.features.payload import Payload, PayloadWriter
@@ -63,7 +60,7 @@ def read_candidates(
     keys = [f"k{i}" for i in range(max(len(view.keys), 1))]
     ties = Ties(connection, raw, [*keys, "event", *(["made"] if cutoff else [])])
     if ties.found():
-        ties.settle(source.for_features(view.types))
+        ties.settle()
     shape = _as_known(raw, keys) if cutoff else f"SELECT {', '.join(keys)}, event AS since, event, fid FROM {raw}"
     connection.execute(f"CREATE TABLE {table} AS {shape} ORDER BY ALL")
     connection.execute(f"DROP TABLE {raw}")
@@ -120,10 +117,11 @@ def _as_known(raw: str, keys: list[str]) -> str:
 
 
 class Ties:
-    """Rows of one group: the last created stays, of those the one with the greatest values.
+    """Rows of one group: the last created stays, of those the one that was written last.
 
     Args:
-        table: with `made` and `fid` beside the columns of `group`.
+        table: with `made` and `fid` beside the columns of `group`; numbers ascend with the names of files, and with
+            the rows of a file.
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, table: str, group: list[str]) -> None:
@@ -131,52 +129,13 @@ class Ties:
 
     def found(self) -> bool:
         """Whether there are any; what is slow is done only for them."""
-        tied = f"SELECT {self._group}, max(made) AS last FROM {self._table} GROUP BY {self._group} HAVING count(*) > 1"
+        tied = f"SELECT {self._group} FROM {self._table} GROUP BY {self._group} HAVING count(*) > 1"
         self._connection.execute(f"CREATE OR REPLACE TABLE tied AS {tied}")
         return self._connection.execute("SELECT count(*) FROM tied").fetchall() != [(0,)]
 
-    def settle(self, source: FeatureFiles) -> None:
-        """Delete the losers; values are read again, for the rows that need them."""
-        same = f"JOIN (SELECT *, rowid AS g FROM tied) USING ({self._group})"
-        self._connection.execute(
-            f"CREATE OR REPLACE TABLE rivals AS SELECT fid, g, made, last FROM {self._table} {same}"
-        )
-        self._connection.execute(
-            "CREATE OR REPLACE TABLE even AS SELECT fid, g FROM rivals WHERE made IS NOT DISTINCT FROM last"
-        )
-        self._rank(source)
-        best = "SELECT fid FROM even ANTI JOIN ranked USING (fid) UNION ALL SELECT fid FROM winners"
-        self._connection.execute(f"DELETE FROM {self._table} WHERE fid IN (SELECT fid FROM rivals EXCEPT ({best}))")
-
-        for table in ("tied", "rivals", "even", "ranked", "winners"):
-            self._connection.execute(f"DROP TABLE {table}")
-
-    def _rank(self, source: FeatureFiles) -> None:
-        """Tables `ranked`, of all rows whose values decide, and `winners`."""
-        groups = fetched(
-            self._connection, "SELECT fid, g FROM even QUALIFY count(*) OVER (PARTITION BY g) > 1 ORDER BY fid"
-        )
-        names = [f"f{i}" for i in range(len(source.features))]
-        columns = [pa.field(name, kind) for name, kind in zip(names, source.features.values(), strict=True)]
-        empty = pa.schema([pa.field("fid", pa.int64()), pa.field("g", pa.int64()), *columns]).empty_table()
-        self._connection.register("empty", empty)
-        self._connection.execute("CREATE OR REPLACE TABLE ranked AS FROM empty")
-        if len(groups["fid"]):
-            for batch in _rows_at(source, groups["fid"], groups["g"]):
-                self._connection.register("batch", batch.rename_columns(empty.column_names))
-                self._connection.execute("INSERT INTO ranked FROM batch")
-        order = ", ".join([*(f"{name} DESC NULLS LAST" for name in names), "fid"])
-        rank = f"row_number() OVER (PARTITION BY g ORDER BY {order})"
-        self._connection.execute(f"CREATE OR REPLACE TABLE winners AS SELECT fid FROM ranked QUALIFY {rank} = 1")
-
-
-def _rows_at(source: FeatureFiles, fids: npt.NDArray[np.int64], groups: npt.NDArray[np.int64]) -> Iterator[pa.Table]:
-    """Tables of `fid`, `g` and every feature, for these rows; `fids` ascend."""
-    first = 0
-    for _, batch in source.batches():
-        low, high = np.searchsorted(fids, [first, first + batch.num_rows])
-        if high > low:
-            values = batch.select(list(source.features)).take(pa.array(fids[low:high] - first))
-            columns = [pa.array(fids[low:high]), pa.array(groups[low:high]), *values.columns]
-            yield pa.table(columns, names=["fid", "g", *values.column_names])
-        first += batch.num_rows
+    def settle(self) -> None:
+        """Delete the losers."""
+        rank = f"row_number() OVER (PARTITION BY {self._group} ORDER BY made DESC NULLS LAST, fid DESC)"
+        losers = f"SELECT fid FROM {self._table} SEMI JOIN tied USING ({self._group}) QUALIFY {rank} > 1"
+        self._connection.execute(f"DELETE FROM {self._table} WHERE fid IN ({losers})")
+        self._connection.execute("DROP TABLE tied")

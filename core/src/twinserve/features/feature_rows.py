@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,14 +38,6 @@ class FeatureFiles:
             self._note(file)
         self._settle_types()
         self._refuse_renamed()
-
-    def for_features(self, features: dict[str, pa.DataType | None]) -> FeatureFiles:
-        """The same rows of the same files, to be read for other features; those that no file has are left out."""
-        other = copy.copy(self)
-        names = {name for schema in self._schemas.values() for name in schema.names}
-        other.features = {name: kind for name, kind in features.items() if name in names}
-        other._settle_types()
-        return other
 
     def _note(self, file: Path) -> None:
         with named(file), pq.ParquetFile(file) as parquet:

@@ -1,7 +1,7 @@
 """The latest row of each key, as DuckDB SQL that needs no large sort.
 
-Of rows of one key and event time the last created wins, among those the greatest values in the order of the
-definition, as in the point-in-time join: the answer never depends on the order of files.
+Of rows of one key and event time the last created wins, among those the one written last, as in the point-in-time
+join: the last row of the last file by name.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from twinserve.features.point_in_time import quoted, refuse_alike, typed
 
 _AT = "__at"
+_PLACE = ("file_index", "file_row_number")  # which DuckDB gives for every row of a Parquet file
 
 
 def latest_sql(
@@ -25,6 +26,7 @@ def latest_sql(
     time, among which alone ties are broken. Both spill. Without keys there is one latest row.
 
     Args:
+        relation: of Parquet files, in the order of their names.
         keys: stored column → Feast type.
         features: stored column → Feast type.
         where: SQL condition on the stored rows; `true` for all.
@@ -41,15 +43,11 @@ def latest_sql(
     typed_keys = [f"{typed(key, kind)} AS {quoted(key)}" for key, kind in keys.items()]
     newest = f"SELECT {', '.join([*typed_keys, f'max({at}) AS {_AT}'])} {known} GROUP BY ALL"
     same = [f"f.{key} IS NOT DISTINCT FROM newest.{key}" for key in names] + [f"f.{_AT} = newest.{_AT}"]
-    ties = _tie_break(created, features)
+    ties = ", ".join(f"f.{column} DESC NULLS LAST" for column in [*([quoted(created)] if created else []), *_PLACE])
+    rows = f"SELECT {typed_columns}, {at} AS {_AT}, {', '.join(_PLACE)} {known}"
     part = f"PARTITION BY {', '.join(names)} " if names else ""
     return (
-        f"SELECT {', '.join(f'f.{quoted(column)}' for column in columns)} FROM (SELECT {typed_columns}, {at} AS {_AT} "
-        f"{known}) f SEMI JOIN ({newest}) newest ON {' AND '.join(same)} "
+        f"SELECT {', '.join(f'f.{quoted(column)}' for column in columns)} FROM ({rows}) f "
+        f"SEMI JOIN ({newest}) newest ON {' AND '.join(same)} "
         f"QUALIFY row_number() OVER ({part}ORDER BY {ties}) = 1"
     )
-
-
-def _tie_break(created: str | None, features: dict[str, str]) -> str:
-    columns = [*([created] if created else []), *features]
-    return ", ".join(f"f.{quoted(column)} DESC NULLS LAST" for column in columns) or "1"

@@ -147,6 +147,9 @@ class _OneView:
             for name, state in files.items()
             if known.get(name) != state or (is_recent(name, since) and seen.get(name) != state)
         }
+        # all of a folder or none: a pushed row may tie with a published one in the file beside it
+        folders = {Path(name).parent for name in due}
+        due = {name: state for name, state in files.items() if Path(name).parent in folders}
         self._memory.forget(known.keys() - files.keys())
         if due:
             total += self._finish(self._collect(due))

@@ -1,10 +1,10 @@
 """What the point-in-time join means, and how stored columns and files are written in DuckDB SQL.
 
 The join keeps every entity row, in order. For each it takes the feature row with the same keys and the greatest
-event time not after the row's own; among rows of one event time the last created, among those the greatest
-values in the order of the definition, so that the answer never depends on the order of files. Its features count
-only when that event time is at most the view's TTL before the row's. This is Feast's meaning, as its documentation
-of point-in-time joins and TTL states it; the property tests hold it against brute force.
+event time not after the row's own; among rows of one event time the last created, among those the one written
+last: the last row of the last file by name. So a row pushed to a day counts against the published one. Its features
+count only when that event time is at most the view's TTL before the row's. This is Feast's meaning, as its
+documentation of point-in-time joins and TTL states it; the property tests hold it against brute force.
 
 Times are compared as whole microseconds since 1970 UTC, free of the session's time zone.
 """
@@ -37,7 +37,7 @@ class JoinedView:
         keys: stored column → (entity column, Feast value type).
         features: output column → stored column.
         types: stored column of every feature of the view, asked for or not, in the order of the definition → its
-            Arrow type, None for as it is stored. In this order their values break ties.
+            Arrow type, None for as it is stored.
     """
 
     name: str

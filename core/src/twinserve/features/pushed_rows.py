@@ -110,10 +110,10 @@ def _like(file: Path, schema: pa.Schema, rows: pa.Table) -> pa.Table:
 
 
 def _distinct(rows: pa.Table) -> pa.Table:
-    """The first of each set of equal rows, in order."""
+    """The last of each set of equal rows, in order: what was pushed last counts."""
     names = [f"c{i}" for i in range(rows.num_columns)]
     numbered = rows.rename_columns(names).append_column("n", pa.array(np.arange(rows.num_rows)))
     with duck() as connection:
         connection.register("numbered", numbered)
-        kept = fetched(connection, f"SELECT min(n) AS n FROM numbered GROUP BY {', '.join(names)}")["n"]
+        kept = fetched(connection, f"SELECT max(n) AS n FROM numbered GROUP BY {', '.join(names)}")["n"]
     return rows if len(kept) == rows.num_rows else rows.take(pa.array(np.sort(kept)))
