@@ -33,6 +33,7 @@ class FeatureFiles:
         self.view, self.files, self.required, self.features = view, files, required, dict(features)
         self.rows = 0
         self._schemas: dict[Path, pa.Schema] = {}
+        self._names: dict[Path, frozenset[str]] = {}  # Arrow makes a list of them anew each time
         self._states = {file: _state(file) for file in files}
         for file in files:
             self._note(file)
@@ -43,31 +44,35 @@ class FeatureFiles:
         with named(file), pq.ParquetFile(file) as parquet:
             schema: pa.Schema = parquet.schema_arrow
             self.rows += parquet.metadata.num_rows
-        if lost := [name for name in self.required if name not in schema.names]:
+        names = frozenset(schema.names)
+        if lost := [name for name in self.required if name not in names]:
             raise BadInput(
                 f"{file} has no column {', '.join(lost)}; it has {', '.join(schema.names[:20])}",
                 fix="Restore it, or remove the file",
             )
-        self._schemas[file] = schema
+        self._schemas[file], self._names[file] = schema, names
 
     def _settle_types(self) -> None:
         for name, kind in self.features.items():
-            having = [schema for schema in self._schemas.values() if name in schema.names]
-            if self.files and not having:
+            having = next((file for file, names in self._names.items() if name in names), None)
+            if self.files and having is None:
                 raise BadInput(
                     f"feature view {self.view}: no file that is needed has a column {name}, for example "
                     f"{self.files[-1]}",
                     fix="Compare the view with its data",
                 )
-            self.features[name] = kind or (having[0].field(name).type if having else pa.null())
+            self.features[name] = kind or (self._schemas[having].field(name).type if having else pa.null())
 
     def _refuse_renamed(self) -> None:
         """A feature added later is null in older files; one whose place a stranger has taken was renamed."""
+        alike: dict[frozenset[str], Path] = {}  # most files have the same columns: one of each kind is looked at
+        for file, names in self._names.items():
+            alike.setdefault(names, file)
         for name in self.features:
-            lacking = {file: schema for file, schema in self._schemas.items() if name not in schema.names}
-            usual = {c for schema in self._schemas.values() if name in schema.names for c in schema.names}
-            for file, schema in lacking.items():
-                if strangers := [column for column in schema.names if column not in usual]:
+            lacking = [file for names, file in alike.items() if name not in names]
+            usual = frozenset().union(*(names for names in alike if name in names)) if lacking else frozenset()
+            for file in lacking:
+                if strangers := [column for column in self._schemas[file].names if column not in usual]:
                     raise BadInput(
                         f"{file} has no column {name} but {', '.join(strangers[:5])}, which files with {name} have "
                         "not: was it renamed?",
@@ -82,7 +87,8 @@ class FeatureFiles:
             TransientError: a file was replaced since this object was made.
         """
         for file in self.files:
-            names = dict.fromkeys([*self.required, *(n for n in self.features if n in self._schemas[file].names)])
+            there = self._names[file]
+            names = dict.fromkeys([*self.required, *(name for name in self.features if name in there)])
             with named(file), pq.ParquetFile(file) as parquet:
                 if _state(file) != self._states[file]:
                     raise TransientError(f"{file} was replaced while it was read", fix="Run the command again")
@@ -90,9 +96,9 @@ class FeatureFiles:
                     yield file, self._typed(file, batch)
 
     def _typed(self, file: Path, batch: pa.RecordBatch) -> pa.Table:
-        columns = {name: batch[name] for name in self.required}
+        columns, there = {name: batch[name] for name in self.required}, frozenset(batch.schema.names)
         for name, kind in self.features.items():
-            if name not in batch.schema.names:
+            if name not in there:
                 columns[name] = pa.nulls(batch.num_rows, kind)
                 continue
             with column_of(file, name, kind):
