@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
+from training_pipeline.estimators import versioned
+from training_pipeline.params import ModelChoice
 from training_pipeline.takeover import Origin, forget, sha256_of, take_over
 from twinserve.errors import BadInput, PermanentError
 
@@ -120,6 +122,35 @@ def change_a_label(project: Any) -> None:
     with engine.begin() as connection:
         connection.execute(sa.text("INSERT INTO evenings SELECT stall_id, at, 1 - sold_out FROM evenings LIMIT 1"))
     engine.dispose()
+
+
+@pytest.mark.integration
+def test_a_corrected_check_of_the_model_does_not_repeat_the_fit(stalls: Any) -> None:
+    stalls.set_params(model_checks={"limit": 0.99})
+    with pytest.raises(PermanentError, match="the model is refused"):
+        stalls.train("strict")
+    fitted = (stalls.scratch("strict") / "estimator.skops").read_bytes()
+    stalls.set_params()
+    lenient = stalls.train("lenient", until="model-training")
+    assert lenient["taken_over_from"] == "strict"
+    assert (stalls.scratch("lenient") / "estimator.skops").read_bytes() == fitted
+    assert all(stalls.run(step, "lenient") for step in ("model-evaluation", "model-validation"))
+
+    stalls.set_params(model={"params": {"max_iter": 90}})
+    assert stalls.train("other parameters", until="model-training")["taken_over_from"] is None
+    stalls.set_params(seed=8)
+    assert stalls.train("other seed", until="model-training")["taken_over_from"] is None
+    change_a_label(stalls)
+    stalls.set_params()
+    assert stalls.train("other rows", until="model-training")["taken_over_from"] is None
+
+
+def test_only_code_that_has_a_version_is_known_to_be_the_same() -> None:
+    chosen = {
+        "gradient_boosting": True, "sklearn.linear_model.Ridge": True, "training_pipeline.mine.Model": False,
+        "my_models.Mine": False,
+    }  # fmt: skip
+    assert {name: versioned(ModelChoice(estimator=name)) for name in chosen} == chosen
 
 
 @pytest.mark.integration

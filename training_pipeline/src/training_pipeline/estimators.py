@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from importlib.metadata import packages_distributions
+from importlib.metadata import distribution, packages_distributions
 from typing import Any
 
 from training_pipeline.params import ModelChoice
@@ -86,6 +86,19 @@ def libraries_of(choice: ModelChoice) -> list[str]:
     names = ["numpy", "scikit-learn", "scipy", "skops"]
     top = choice.estimator.partition(".")[0]
     return names + sorted(set(packages_distributions().get(top, [])) - set(names))
+
+
+def versioned(choice: ModelChoice) -> bool:
+    """Whether the estimator's code is that of a distribution, whose version tells it apart; not so a file of one's own,
+    nor one that is installed to be edited."""
+    if choice.estimator in PRESETS:
+        return True
+    top = choice.estimator.partition(".")[0]
+    return any(not _editable(name) for name in packages_distributions().get(top, []))
+
+
+def _editable(name: str) -> bool:
+    return '"editable": true' in (distribution(name).read_text("direct_url.json") or "").replace('":true', '": true')
 
 
 def _class_at(path: str) -> Any:

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import logging
 from collections.abc import Mapping
 from typing import Any
 
-from training_pipeline.estimators import build_estimator
-from training_pipeline.fitted_estimator import fit, save_estimator
+from training_pipeline.estimators import build_estimator, versioned
+from training_pipeline.fitted_estimator import fit, load_estimator, save_estimator
 from training_pipeline.metrics import measure
-from training_pipeline.prepared_rows import TARGET, read_prepared
+from training_pipeline.prepared_rows import TARGET, PreparedRows, read_prepared
 from training_pipeline.run_folder import RunFolder
+from training_pipeline.takeover import Origin, forget, sha256_of, take_over
 from training_pipeline.targets import outcome_of
 from training_pipeline.tracking import Tracking
+from twinserve.contract import library_versions
 from twinserve.registry import estimator_score
+
+logger = logging.getLogger(__name__)
 
 
 def train_model(run: RunFolder, tracking: Tracking) -> Mapping[str, Any]:
     """Fit on the training rows; log parameters, training metrics, data set and checks.
 
-    The same run key on the same input goes on with the MLflow run that it began.
+    The fit of an earlier run is taken over where rows, estimator, its parameters, seed and library versions are the
+    same. The same run key on the same input goes on with the MLflow run that it began.
 
     Raises:
         BadInput: the estimator or its parameters don't exist.
@@ -28,8 +35,8 @@ def train_model(run: RunFolder, tracking: Tracking) -> Mapping[str, Any]:
     run.begin("model-training")
     params, contract, prepared = run.params(), run.contract(), run.result("data-preparation")
     rows = read_prepared(run.train, contract.columns)
-    estimator = fit(build_estimator(params.model, classifies=params.classifies, seed=params.seed), rows)
-    save_estimator(run.estimator, estimator)
+    taken_from = fitted_or_taken_over(run, rows, prepared["digest"])
+    estimator = load_estimator(run.estimator)
     score = estimator_score(estimator, contract)
     metrics = measure(outcome_of(rows.target, params), score(rows.features), classifies=params.classifies)
 
@@ -39,8 +46,41 @@ def train_model(run: RunFolder, tracking: Tracking) -> Mapping[str, Any]:
     tracking.log_dataset(run_id, run.train, name=params.feature_service, digest=prepared["digest"], target=TARGET)
     tracking.log_json(run_id, "params.json", params.model_dump(mode="json"))
     tracking.finish(run_id)
-    result = {"mlflow_run": run_id, "rows": len(rows.times), "metrics": metrics, "estimator": str(run.estimator)}
+    result = {
+        "mlflow_run": run_id,
+        "rows": len(rows.times),
+        "metrics": metrics,
+        "taken_over_from": taken_from,
+        "estimator": str(run.estimator),
+    }
     return run.finish("model-training", result)
+
+
+def fitted_or_taken_over(run: RunFolder, rows: PreparedRows, digest: str) -> str | None:
+    """The fitted estimator, in `run.estimator`; returns the key of the run whose fit was taken over, None of none."""
+    params, made_from = run.params(), _made_from(run, digest)
+    if made_from and (earlier := take_over(run.estimator, made_from)):
+        logger.info("nothing that the fit depends on has changed: it is taken over from run %s", earlier)
+        return earlier
+    forget(run.estimator)
+    estimator = fit(build_estimator(params.model, classifies=params.classifies, seed=params.seed), rows)
+    save_estimator(run.estimator, estimator)
+    if made_from:
+        Origin(run.run_key, made_from, sha256_of(run.estimator)).write(run.estimator)
+    return None
+
+
+def _made_from(run: RunFolder, digest: str) -> dict[str, str] | None:
+    """None for a class of no installed distribution: nobody knows whether its code has changed."""
+    params, libraries = run.params(), run.contract().libraries
+    if not versioned(params.model) or "absent" in libraries.values():
+        return None
+    chosen = params.model_dump_json(include={"model", "seed", "output"})
+    return {
+        "rows": digest,
+        "estimator": hashlib.sha256(chosen.encode()).hexdigest(),
+        "libraries": json.dumps(libraries | library_versions(["twinserve-training-pipeline"]), sort_keys=True),
+    }
 
 
 def _fingerprint(run: RunFolder, digest: str) -> str:
