@@ -251,6 +251,24 @@ def test_a_key_whose_type_nobody_names_is_refused_before_anything_is_written(
     assert world.to_offline_store(file, "r2")["rows_new"] == 0
 
 
+def test_the_type_of_a_key_under_another_name_is_that_of_its_stored_column(
+    world: World, source: Callable[[pd.DataFrame], Path]
+) -> None:
+    """Feast alone registers such a view without its key, and gives one row of three (findings/)."""
+    mapped = stats(f"entities=[driver], ttl=DAY, {MAPPED}, {SCHEMA}") + SERVICE
+    world.define(UNTYPED + mapped)
+    with pytest.raises(BadInput, match="stats has no type for its join key driver_id"):
+        load_views(world.settings)
+    world.define(DRIVER + mapped)
+    world.to_offline_store(source(rows()))
+    world.define(UNTYPED + mapped)
+    (view,) = load_views(world.settings)
+    assert view.join_keys == {"no": "INT64"}
+    apply_definitions(world.settings, world.redis_url)
+    (key,) = world.store().get_feature_view("stats").entity_columns
+    assert key.name == "driver_id"
+
+
 def test_stored_columns_are_no_features_until_they_are_listed(
     world: World, source: Callable[[pd.DataFrame], Path]
 ) -> None:

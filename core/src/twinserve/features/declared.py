@@ -105,25 +105,33 @@ def complete(views: Iterable[Any], entities: Iterable[Any], repo: Path) -> None:
                 f"the source {view.batch_source.name} of feature view {view.name} has no timestamp_field",
                 fix="Name the column with the event time",
             )
+        join_keys = [known[name].join_key for name in view.entities]
+        stored = _StoredColumns(repo, join_keys)
         with suppress(RegistryInferenceFailure):  # says less than we do below
-            update_feature_views_with_inferred_features_and_entities(_StoredColumns(repo), [view], entities, None)
-        _refuse_incomplete(view, [known[name].join_key for name in view.entities])
+            update_feature_views_with_inferred_features_and_entities(stored, [view], entities, None)
+        _refuse_incomplete(view, join_keys)
 
 
 class _StoredColumns:
     """What Feast asks of a provider to infer columns."""
 
-    def __init__(self, repo: Path) -> None:
-        self._repo = repo
+    def __init__(self, repo: Path, join_keys: list[str]) -> None:
+        self._repo, self._join_keys = repo, join_keys
 
     def get_table_column_names_and_types_from_data_source(self, _: Any, source: Any) -> list[tuple[str, str]]:
-        """The columns of the newest stored file; none where there is no file."""
+        """The columns of the newest stored file; none where there is no file.
+
+        A column that is mapped to a join key bears the key's name: Feast looks for that among the stored names, finds
+        none, and registers the view without its key.
+        """
         path = local_path(source, self._repo)
         files = parquet_in(path) if path else []
         if not files:
             return []
         with named(files[-1]):
-            return [(field.name, str(field.type)) for field in pq.read_schema(files[-1])]
+            columns = [(field.name, str(field.type)) for field in pq.read_schema(files[-1])]
+        mapped = {old: new for old, new in (source.field_mapping or {}).items() if new in self._join_keys}
+        return [(mapped.get(name, name), kind) for name, kind in columns]
 
 
 def _refuse_incomplete(view: Any, join_keys: list[str]) -> None:
