@@ -86,6 +86,10 @@ test: setup ## All tests that need no Docker; TESTS="core/tests -k join" for som
 soak: setup ## The online service under load, faults and new features for ten minutes, or MINUTES=…; nothing may be wrong or grow
 	@$(BIN)/pytest --soak-minutes $(MINUTES) --log-cli-level WARNING model_serving/tests/test_soak.py
 
+.PHONY: test-data-path
+test-data-path: setup ## Random changes of a source, steps, kills and repeats, for ten minutes, or MINUTES=…; both stores held against a model
+	@$(BIN)/pytest --data-path-minutes $(MINUTES) tests/test_data_path.py
+
 .PHONY: mutation
 mutation: .uv/mutation.stamp ## Changes the modules that decide answers, one place at a time: do tests notice? ONLY="missing" for some
 	@$(BIN)/python tests/mutation.py --workers $(WORKERS) --only "$(ONLY)"

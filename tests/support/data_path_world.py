@@ -1,0 +1,164 @@
+"""A source table that changes, the pipeline that reads it, and what both stores then hold, read by code of its own."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import redis
+import yaml
+from killable_steps import Steps
+from small_feature_repo import write_feature_repo
+
+from twinserve.features.redis_layout import decode_event_time, decode_value, event_time_field, feature_field, redis_key
+
+BASE = datetime(2026, 3, 1, tzinfo=UTC)
+LOOKBACK = timedelta(minutes=60)
+VIEW, PROJECT = "trips", "path"
+DEFINITIONS = """
+from feast import Entity, FeatureService, FeatureView, Field, ValueType
+from feast.types import Float32, Int64
+from twinserve.features.sources import offline_source
+
+shop = Entity(name="shop", join_keys=["shop"], value_type=ValueType.INT64)
+trips = FeatureView(
+    name="trips", entities=[shop], source=offline_source("trips"),
+    schema=[Field(name="shop", dtype=Int64), Field(name="{rate}", dtype=Float32), Field(name="count", dtype=Int64)],
+)
+ranking = FeatureService(name="ranking", features=[trips])
+"""
+Identity = tuple[int, datetime, datetime]  # shop, event time, created: what names a row
+Values = dict[str, float | int | None]  # stored feature column → value
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the source."""
+
+    shop: int
+    event: datetime
+    created: datetime
+    rate: float | None
+    count: int
+
+    @property
+    def identity(self) -> Identity:
+        """What names it."""
+        return self.shop, self.event, self.created
+
+
+@dataclass
+class World:
+    """One home, one source, one Redis.
+
+    Attributes:
+        rows: of the source, by a number of our own.
+        rate: what the definitions call the feature that the source calls `rate`.
+        clock: when the next row is written at the source.
+    """
+
+    folder: Path
+    steps: Steps
+    client: redis.Redis
+    rows: dict[int, Row] = field(default_factory=dict)
+    rate: str = "rate"
+    clock: datetime = BASE + timedelta(days=4)
+    runs: int = 0
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True)
+        self.client.flushall()
+        self.define()
+
+    @property
+    def columns(self) -> tuple[str, str]:
+        """The features as the definitions name them."""
+        return self.rate, "count"
+
+    def define(self) -> None:
+        """Write definitions and sources."""
+        repo = write_feature_repo(self.folder / "repo", PROJECT, DEFINITIONS.format(rate=self.rate))
+        view: dict[str, Any] = {"table": "trips", "lookback_minutes": 60, "checks": {"max_bad_fraction": 1.0}}
+        if self.rate != "rate":
+            view["rename"] = {"rate": self.rate}
+        (repo / "sources.yaml").write_text(yaml.safe_dump({"views": {VIEW: view}}), encoding="utf-8")
+
+    def tick(self) -> datetime:
+        """Now, at the source."""
+        self.clock += timedelta(minutes=10)
+        return self.clock
+
+    def add(self, row: Row) -> int:
+        """A row more."""
+        number = max(self.rows, default=0) + 1
+        self.rows[number] = row
+        return number
+
+    def change(self, number: int, **values: Any) -> None:
+        """A row in place."""
+        self.rows[number] = replace(self.rows[number], **values)
+
+    def write_source(self) -> None:
+        """The table as it is now."""
+        file = self.folder / "source.db"
+        with sqlite3.connect(file) as database:
+            database.execute("DROP TABLE IF EXISTS trips")
+            database.execute(
+                "CREATE TABLE trips (shop INTEGER, event_timestamp TEXT, created TEXT, rate REAL, count INTEGER)"
+            )
+            database.executemany(
+                "INSERT INTO trips VALUES (?, ?, ?, ?, ?)",
+                [
+                    (r.shop, f"{r.event:%Y-%m-%d %H:%M:%S}", f"{r.created:%Y-%m-%d %H:%M:%S}", r.rate, r.count)
+                    for r in self.rows.values()
+                ],
+            )
+        database.close()
+
+    def run(self, *arguments: str, kill_at: int | None = None) -> dict[str, Any] | None:
+        """One command; see `Steps.run`."""
+        return self.steps.run(
+            *arguments,
+            kill_at=kill_at,
+            TWINSERVE_HOME=str(self.folder / "home"),
+            TWINSERVE_FEATURE_REPO=str(self.folder / "repo"),
+            TWINSERVE_SOURCE_URL=f"sqlite:///{self.folder / 'source.db'}",
+        )
+
+    def offline(self) -> dict[Identity, Values]:
+        """Every stored row.
+
+        Raises:
+            AssertionError: two rows have one name.
+        """
+        found: dict[Identity, Values] = {}
+        for file in sorted((self.folder / "home" / "offline" / VIEW).glob("day=*/*.parquet")):
+            for row in pq.read_table(file, partitioning=None).to_pylist():
+                identity = (row.pop("shop"), row.pop("event_timestamp"), row.pop("created"))
+                assert identity not in found, f"stored twice: {identity}"
+                assert file.parent.name == f"day={identity[1]:%Y-%m-%d}"
+                found[identity] = row
+        return found
+
+    def offline_bytes(self) -> dict[str, bytes]:
+        """The files of the offline store."""
+        place = self.folder / "home" / "offline" / VIEW
+        return {str(file.relative_to(place)): file.read_bytes() for file in place.rglob("*.parquet")}
+
+    def online(self, shop: int) -> tuple[datetime, Values] | None:
+        """Event time and values of a key; a feature that has no field is left out.
+
+        Raises:
+            AssertionError: there are fields that the definitions don't have.
+        """
+        held: dict[bytes, bytes] = self.client.hgetall(redis_key(PROJECT, {"shop": ("INT64", shop)}))  # type: ignore[assignment, arg-type]
+        if not held:
+            return None
+        at = BASE.fromtimestamp(decode_event_time(held.pop(event_time_field(VIEW))) / 1e6, UTC)
+        names = {feature_field(VIEW, name): name for name in self.columns}
+        assert set(held) <= set(names), "fields of features that are gone"
+        return at, {names[key]: decode_value(value) for key, value in held.items()}  # type: ignore[misc]
