@@ -174,3 +174,13 @@ def test_varints_are_protobufs(numbers: list[int]) -> None:
     # field 4 of a Value, an int64, behind its tag
     assert encoded == [Value(int64_val=number).SerializeToString()[1:] for number in numbers]
     assert all(struct.calcsize("b") <= len(raw) <= 10 for raw in encoded)
+
+
+def test_whole_numbers_of_any_width_keep_their_digits_beside_a_null() -> None:
+    """Feast's own conversion takes such a column through floats: 2^53 + 1 became 2^53."""
+    for kind in (pa.uint64(), pa.int64()):
+        encoded = encoded_values(pa.array([2**53 + 1, None], kind), "INT64").to_pylist()
+        assert [decode_value(value) for value in encoded] == [2**53 + 1, None]
+    for column, kind in ((pa.array([2**63], pa.uint64()), "INT64"), (pa.array([2**31]), "INT32")):
+        with pytest.raises(BadInput, match=f"can't be a {kind}"):
+            encoded_values(column, kind)

@@ -70,10 +70,14 @@ def row_schema(schema: pa.Schema, view: ViewSpec, checks: Checks, now: datetime)
 def _bounds(rules: ColumnCheck) -> list[pandera.Check]:
     found = []
     if rules.min is not None:
-        found.append(pandera.Check.ge(rules.min, error=f"below {rules.min:g}"))
+        found.append(pandera.Check.ge(rules.min, error=f"below {_written(rules.min)}"))
     if rules.max is not None:
-        found.append(pandera.Check.le(rules.max, error=f"above {rules.max:g}"))
+        found.append(pandera.Check.le(rules.max, error=f"above {_written(rules.max)}"))
     return found
+
+
+def _written(bound: float) -> str:
+    return str(bound) if isinstance(bound, int) else f"{bound:.15g}"
 
 
 def _not_future(checks: Checks, now: datetime) -> list[pandera.Check]:

@@ -27,8 +27,8 @@ class _Strict(BaseModel):
 class ColumnCheck(_Strict):
     """Bounds (inclusive) of one feature, and whether it may be null."""
 
-    min: float | None = None
-    max: float | None = None
+    min: int | float | None = None  # a whole one stays whole: beyond 2^53 a float would be another bound
+    max: int | float | None = None
     nullable: bool = True
 
 

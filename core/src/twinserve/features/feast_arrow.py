@@ -101,7 +101,7 @@ def _text(values: pa.ChunkedArray | pa.Array) -> pa.Array:
 
 
 def _plain(values: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """Decimals by way of their text: Arrow's own cast to floats is off by a last bit for one in four."""
+    """Decimals by way of their text: Arrow's own cast to floats is off by a last bit for many."""
     plain = plain_column(values)
     return plain.cast(pa.string()) if pa.types.is_decimal(plain.type) else plain
 

@@ -74,8 +74,8 @@ def _key(name: str, kind: str, column: pa.Array) -> pa.Array:
 def _scalars(column: pa.Array, kind: str) -> pa.Array | None:
     """None where the kind, or how it is stored, is not simple."""
     stored, tag = column.type, value_tag(kind)
-    if kind in _NUMBERS and pa.types.is_signed_integer(stored):
-        return _where(column, joined(tag, varint(_whole(column.cast(_NUMBERS[kind])))))
+    if kind in _NUMBERS and pa.types.is_integer(stored):  # Feast makes floats of unsigned ones beside a null
+        return _where(column, joined(tag, varint(_whole(_fitting(column, kind)))))
     if kind in _FLOATS and stored == _FLOATS[kind]:
         return _where(column, joined(tag, fixed(_filled(column))), ~np.isnan(_filled(column)))
     if kind == "BOOL" and pa.types.is_boolean(stored):
@@ -86,6 +86,14 @@ def _scalars(column: pa.Array, kind: str) -> pa.Array | None:
         content = column.cast(pa.binary()) if _is_text(stored) or pa.types.is_binary(stored) else None
         return None if content is None else joined(tag, varint(sizes(content)), content)
     return None
+
+
+def _fitting(column: pa.Array, kind: str) -> pa.Array:
+    try:
+        return column.cast(_NUMBERS[kind])
+    except pa.ArrowInvalid as error:
+        says = f"a {column.type} can't be a {kind}: {error}"
+        raise BadInput(says, fix="Correct the definition or the data") from None
 
 
 def _by_feast(column: pa.Array, kind: str) -> pa.Array:

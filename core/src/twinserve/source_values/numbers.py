@@ -61,7 +61,7 @@ def real_numbers(column: pa.Array) -> Cast:
         # unsafe: Arrow would refuse an integer that a float has to round
         return all_right(column.cast(pa.float64(), safe=False))
     if pa.types.is_decimal(kind):
-        # by way of their text: Arrow's own cast is off by a last bit for one decimal in four
+        # by way of their text: Arrow's own cast is off by a last bit for many
         return real_numbers(column.cast(pa.string()))
     if is_bytes(kind):
         return _of_bytes(column, real_numbers)

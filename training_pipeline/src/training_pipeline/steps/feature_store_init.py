@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from training_pipeline.checks import named
+from training_pipeline.labels import EVENT_TIME
 from training_pipeline.params import Params
 from training_pipeline.run_folder import RunFolder
 from twinserve.contract import Contract
 from twinserve.errors import BadInput
+from twinserve.features.point_in_time import EVENT_TIME_SUFFIX
 from twinserve.features.views import ServiceSpec
 
 
@@ -37,8 +39,19 @@ def init_feature_store(
             f"data_checks.features names {named(strange)}; the features are {named(contract.columns)}",
             fix="Correct the name in params.yaml",
         )
+    _refuse_taken_target(contract)
     run.keep_params(params)
     run.keep_contract(contract)
     bind()
     found = {"feature_service": params.feature_service, "features": contract.columns, **applied}
     return run.finish("feature-store-init", found)
+
+
+def _refuse_taken_target(contract: Contract) -> None:
+    """The training rows hold keys, times, features and the target, each under a name of its own."""
+    times = [EVENT_TIME, *(view + EVENT_TIME_SUFFIX for view in contract.views)]
+    if (target := contract.output.target) in [*contract.columns, *(key.name for key in contract.join_keys), *times]:
+        raise BadInput(
+            f"labels.target {target} is the name of a feature, a join key or an event time",
+            fix=f"Give it another one in params.yaml, and under labels.rename the line `{target}: <that name>`",
+        )
