@@ -6,6 +6,8 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
 
 import pytest
 import uvicorn
@@ -14,13 +16,15 @@ from starlette.types import Message
 
 from model_serving.online.bodies import LARGE_AT_ONCE, SMALL_BYTES, Bodies, ClientGone
 from model_serving.online.composition import serving_builder
+from model_serving.online.connections.protocol import Connection
+from model_serving.online.connections.register import Limits, Register
 from model_serving.online.metrics import InferenceMetrics
 from model_serving.online.readiness import Readiness
 from model_serving.online.refusal import Refusal
 from model_serving.online.transport import InferenceEndpoint
 
 LIMIT = 2 * SMALL_BYTES
-Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 def pieces(*parts: bytes, end: bool = True) -> Callable[[], Awaitable[Message]]:
@@ -60,7 +64,9 @@ async def served(world: World) -> AsyncIterator[tuple[InferenceEndpoint, int]]:
     metrics, readiness = InferenceMetrics(), Readiness()
     readiness.serving = await asyncio.to_thread(serving_builder(settings, metrics))
     endpoint = InferenceEndpoint(readiness, metrics, max_body_bytes=LIMIT, most_at_once=8, note_access=lambda *_: None)
-    server = uvicorn.Server(uvicorn.Config(endpoint, port=0, lifespan="off", log_level="error"))
+    register = Register(Limits(), lambda _: None, lambda _: None)
+    protocol: Any = partial(Connection, register)
+    server = uvicorn.Server(uvicorn.Config(endpoint, port=0, lifespan="off", log_level="error", http=protocol))
     running = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - it tells nobody
         await asyncio.sleep(0.01)
@@ -70,7 +76,7 @@ async def served(world: World) -> AsyncIterator[tuple[InferenceEndpoint, int]]:
     await readiness.serving.batcher.close()
 
 
-async def begun(port: int, body: bytes, length: int) -> Connection:
+async def begun(port: int, body: bytes, length: int) -> Streams:
     """A connection with a request that has begun, and so much of its body."""
     connection = await asyncio.open_connection("127.0.0.1", port)
     head = f"POST /inference HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"

@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     online_workers: int = Field(default=1, ge=1, le=256)
     online_max_candidates: int = Field(default=1000, ge=1, le=100_000)
     online_max_body_bytes: int = Field(default=1_048_576, ge=1024)
+    online_max_head_bytes: int = Field(default=65_536, ge=1024, le=1_048_576)
+    online_max_connections: int = Field(default=2048, ge=1, le=1_000_000)
     online_redis_timeout_ms: int = Field(default=400, ge=1, le=60_000)
     online_drain_seconds: int = Field(default=0, ge=0, le=600)
     online_max_concurrency: int = Field(default=256, ge=1, le=65_536)

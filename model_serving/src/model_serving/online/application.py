@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 
 from model_serving.online.access_log import AccessLog
 from model_serving.online.composition import bundle_loader
+from model_serving.online.connections.register import Limits, Register
 from model_serving.online.documentation import PAGE, PAGE_HEADERS, SCRIPT, openapi
 from model_serving.online.garbage import collect_when_idle, no_automatic_collection
 from model_serving.online.metrics import InferenceMetrics
@@ -55,6 +56,11 @@ class OnlineApplication:
             max_body_bytes=settings.online_max_body_bytes,
             most_at_once=settings.online_max_concurrency,
             note_access=AccessLog(settings.online_access_log_rate),
+        )
+        self.connections = Register(
+            Limits(settings.online_max_head_bytes, settings.online_max_connections),
+            self._metrics.note_refused,
+            self._metrics.note_closed,
         )
         self._tracer = Tracer(settings.online_traces_url) if settings.online_traces_url else None
         self.entrance: ASGIApp = self._tracer.traced(self.inference) if self._tracer else self.inference
@@ -96,9 +102,11 @@ class OnlineApplication:
         _log_our_way(self.settings)
         logger.info("worker %d starts", os.getpid())
         self._metrics.note_start()
+        self.connections.fit_open_files()
         asyncio.get_running_loop().add_signal_handler(DRAIN, self.readiness.drain)
         with unhurried_logging(self._metrics.note_lost_line):
-            tasks = [asyncio.create_task(self._load()), asyncio.create_task(_leave_with_parent())]
+            lasting = (self._load(), _leave_with_parent(), self.connections.look_after())
+            tasks = [asyncio.create_task(work) for work in lasting]
             try:
                 # connections are accepted after this: none goes to a worker that loads while another one is ready
                 await self.readiness.first_try(FIRST_TRY_SECONDS)

@@ -53,6 +53,10 @@ class InferenceMetrics:
             "Log lines dropped since too many waited for a slow disk",
             registry=self.registry,
         )
+        self._closed = Counter(
+            f"{PREFIX}_connections_closed", "Connections closed without an answer, since their client was too slow",
+            ["reason"], registry=self.registry,
+        )  # fmt: skip
         self._starts = Counter(
             f"{PREFIX}_worker_starts", "Workers started since the service was; more than there are: some have died",
             registry=self.registry,
@@ -97,6 +101,14 @@ class InferenceMetrics:
         if passed:
             for view_and_reason, count in Tally(passed).items():
                 self._passed.labels(*view_and_reason).inc(count)
+
+    def note_refused(self, code: str) -> None:
+        """Count an answer to a request that was refused before it was one."""
+        (self._outcomes.get(code) or self._outcome(code))[0].inc()
+
+    def note_closed(self, reason: str) -> None:
+        """Count a connection that was closed without an answer."""
+        self._closed.labels(reason).inc()
 
     def note_parsed(self, seconds: float, candidates: int) -> None:
         """Note a request that was understood, and how many distinct candidates it had."""

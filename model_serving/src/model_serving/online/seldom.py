@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 QUIET_SECONDS = 10.0
+Kind = type[BaseException] | str
 MOST_KINDS = 100  # of errors that are told apart; the rest share a line
 
 
@@ -29,13 +30,13 @@ class Seldom:
 
     def __init__(self, logger: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
         self._logger, self._clock = logger, clock
-        self._silences: dict[type[BaseException], _Silence] = {}
+        self._silences: dict[Kind, _Silence] = {}
 
-    def say(self, level: int, message: str, error: BaseException, *, trace: bool = False) -> None:
-        """Log the message with what the error says in place of its `%s`, unless one of its kind was told a moment ago;
-        with it, how many were not told since the last one.
+    def say(self, level: int, message: str, error: BaseException, *, trace: bool = False, kind: str = "") -> None:
+        """Log the message with what the error says in place of its `%s`, unless one of its kind, by default of its
+        class, was told a moment ago; with it, how many were not told since the last one.
         """
-        now, silence = self._clock(), self._silence(type(error))
+        now, silence = self._clock(), self._silence(kind or type(error))
         if now < silence.until:
             silence.swallowed += 1
             return
@@ -44,7 +45,7 @@ class Seldom:
         text = (str(error) or type(error).__name__) + before
         self._logger.log(level, message, text, exc_info=error if trace else None)
 
-    def _silence(self, kind: type[BaseException]) -> _Silence:
+    def _silence(self, kind: Kind) -> _Silence:
         if kind not in self._silences and len(self._silences) >= MOST_KINDS:
             kind = BaseException
         return self._silences.setdefault(kind, _Silence())

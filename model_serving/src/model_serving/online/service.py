@@ -7,14 +7,17 @@ worker's lifespan.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import bentoml
 from bentoml._internal.configuration.containers import BentoMLContainer
 from prometheus_client.values import MutexValue, ValueClass
+from uvicorn.config import HTTP_PROTOCOLS
 
 from model_serving.online.application import online_application, paths
+from model_serving.online.connections.protocol import Connection
 from model_serving.online.front import Front
 from model_serving.online.last_answers import LastAnswers
 from model_serving.online.metric_files import reserve_metric_files
@@ -28,7 +31,8 @@ class FrontedService(bentoml.Service[Any]):  # type: ignore[misc] # BentoML load
     """A service of which one page is answered before BentoML's middleware."""
 
     def to_asgi(self, is_main: bool = True) -> Front:
-        """What a worker runs."""
+        """What a worker runs. It makes its uvicorn next, and leaves it to that which protocol it takes."""
+        HTTP_PROTOCOLS["auto"] = partial(Connection, application.connections)  # type: ignore[assignment] # no name
         return Front(application.entrance, super().to_asgi(is_main), paths())
 
 
