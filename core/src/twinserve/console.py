@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any, NoReturn
 
-from twinserve.containment import containing_environment
+from twinserve.containment import containing_environment, keep_metrics_in_memory
 from twinserve.errors import ExitCode, TwinserveError
 from twinserve.logs import configure_logging
 from twinserve.settings import export, load_settings
@@ -41,6 +41,7 @@ def _exit_code(run: Callable[[], Any]) -> int:
         settings = load_settings()
         configure_logging(settings.log_level, settings.log_format)
         export(containing_environment(settings.home), over=False)
+        keep_metrics_in_memory()
         run()
     except TwinserveError as error:
         logger.debug("failed", exc_info=True)

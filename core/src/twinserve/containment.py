@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from contextlib import suppress
 from pathlib import Path
 
 from twinserve.errors import PermanentError, TransientError
@@ -27,6 +28,8 @@ FOLDERS = {
     "XDG_DATA_HOME": "cache/data",
     "XDG_STATE_HOME": "cache/state",
     "TMPDIR": "cache/tmp",
+    # Feast's name for a folder of metrics, which is not the one that prometheus_client reads: named, it makes none
+    "PROMETHEUS_MULTIPROCESS_DIR": "cache/tmp",
 }
 
 
@@ -48,3 +51,14 @@ def containing_environment(home: Path) -> dict[str, str]:
         kind, fix = (TransientError, "Make room") if full else (PermanentError, "Set TWINSERVE_HOME to another folder")
         raise kind(f"can't write to {home}: {error.strerror}", fix=fix) from None
     return {**TELEMETRY_OFF, **WAITING, **{name: str(home / folder) for name, folder in FOLDERS.items()}}
+
+
+def keep_metrics_in_memory() -> None:
+    """Have prometheus_client count in memory, if it is not told otherwise, before Feast tells it to.
+
+    Importing Feast sets PROMETHEUS_MULTIPROC_DIR; prometheus_client goes by it when it is imported, and from then on
+    counts in files with holes that are mapped into memory: on a full disk the first number ends the process by SIGBUS.
+    Nobody reads what Feast counts in a step.
+    """
+    with suppress(ImportError):  # where there is none, there is no Feast either
+        import prometheus_client.values  # noqa: F401
