@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from training_pipeline.run_folder import STEPS, RunFolder
+from twinserve.embedded.redis import leased_redis
 from twinserve.errors import BadInput, StepMissing, TransientError
 from twinserve.features.store import apply_definitions
 
@@ -56,10 +57,12 @@ def test_a_run_goes_on_only_with_what_it_began_with(stalls: Any, monkeypatch: py
     definitions = stalls.root / "repo" / "definitions.py"
     text = definitions.read_text()
     definitions.write_text(text.replace("ttl=timedelta(", "ttl=timedelta(seconds=1) + timedelta("))
-    apply_definitions(stalls.settings, "redis://unused:6379/0")
+    with leased_redis(stalls.settings) as redis_url:
+        apply_definitions(stalls.settings, redis_url)
     refused(r"another state of the definitions: \w+ then, \w+ now")
     definitions.write_text(text)
-    apply_definitions(stalls.settings, "redis://unused:6379/0")
+    with leased_redis(stalls.settings) as redis_url:
+        apply_definitions(stalls.settings, redis_url)
     assert stalls.run("model-training", "a")["rows"]
 
 
