@@ -105,6 +105,9 @@ def apply() -> None:
 def materialize(
     *,
     lookback_hours: Annotated[float | None, typer.Option(min=0, help="read the days of the last hours again")] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="compare all: what is no longer offline goes online too")
+    ] = False,
 ) -> None:
     """Apply the feature definitions, and bring the latest row of each key to the online store."""
     from twinserve.embedded.redis import leased_redis
@@ -115,9 +118,10 @@ def materialize(
     lookback = None if lookback_hours is None else timedelta(hours=lookback_hours)
     with leased_redis(settings) as redis_url:
         apply_definitions(settings, redis_url)
-        results = run(settings, redis_url, lookback)
+        results = run(settings, redis_url, lookback, full=full)
     written = sum(result.written + result.resumed for result in results)  # of a killed run too: it told nobody
-    report({"views": {result.view: asdict(result) for result in results}, "updated": {"keys": written}})
+    changed = written + sum(result.removed for result in results)
+    report({"views": {result.view: asdict(result) for result in results}, "updated": {"keys": changed}})
 
 
 def main() -> NoReturn:

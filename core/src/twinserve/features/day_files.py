@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import redis
 
+from twinserve.features.lost_rows import Lost
 from twinserve.features.online_view import OnlineView
 from twinserve.features.source_files import parquet_in
 
 _DAY = re.compile(r"day=(\d{4}-\d{2}-\d{2})")
-_DEFINITION = "definition"  # beside file names, which all end in .parquet
+_DEFINITION, _LOST = "definition", "lost"  # beside file names, which all end in .parquet
 
 
 def signatures(folder: Path) -> dict[str, str]:
@@ -24,6 +26,14 @@ def signatures(folder: Path) -> dict[str, str]:
 def signature(file: Path) -> str:
     """The file's size and modification time."""
     return f"{file.stat().st_size}:{file.stat().st_mtime_ns}"
+
+
+def with_rows(file: Path, state: str) -> str:
+    """The signature, and behind it how many rows the file has; of a file that can't be read, the signature alone."""
+    try:
+        return f"{state} {pq.read_metadata(file).num_rows}"
+    except (OSError, ValueError):  # whoever reads it says so
+        return state
 
 
 def is_recent(name: str, since: datetime) -> bool:
@@ -45,19 +55,52 @@ class DayFileMemory:
 
     def known(self) -> dict[str, str]:
         """File → signature."""
-        held: dict[bytes, bytes] = self._client.execute_command("HGETALL", self._hash)  # type: ignore[no-untyped-call]
-        seen = {name.decode(): signature.decode() for name, signature in held.items()}
-        return seen if seen.pop(_DEFINITION, None) == self._definition else {}
+        held = self._held()
+        current = held.get(_DEFINITION) == self._definition
+        return {name: text.partition(" ")[0] for name, text in held.items() if current and name.endswith(".parquet")}
 
     def remember(self, files: dict[str, str]) -> None:
-        """Add to what is known; what was known of another definition goes."""
+        """Add to what is known; what was known of another definition goes.
+
+        Args:
+            files: file → signature, and behind it the number of rows where that is known.
+        """
+        lost = self._held().get(_LOST)
         with self._client.pipeline() as pipe:
             if not self.known():
                 pipe.delete(self._hash)
-            pipe.hset(self._hash, mapping={**files, _DEFINITION: self._definition})
+            kept = {} if lost is None else {_LOST: lost}
+            pipe.hset(self._hash, mapping={**files, **kept, _DEFINITION: self._definition})
             pipe.execute()
 
     def forget(self, names: Iterable[str]) -> None:
         """Files that are gone."""
         if gone := list(names):
             self._client.hdel(self._hash, *gone)
+
+    def lost(self, rows: dict[str, int | None]) -> Lost:
+        """Where rows have gone from the offline store: files that are gone or have fewer rows than they had; and what
+        an earlier run found so, and was killed over.
+
+        Args:
+            rows: file → rows, for each file there is that is new or changed; others as None.
+        """
+        held = self._held()
+        found = Lost.from_text(held.get(_LOST, ""))
+        for name, text in held.items():
+            before, now = text.partition(" ")[2], rows.get(name)
+            if name.endswith(".parquet") and (name not in rows or (before and now is not None and now < int(before))):
+                day = _DAY.search(name)
+                found |= Lost(frozenset([date.fromisoformat(day[1])])) if day else Lost(everything=True)
+        return found
+
+    def note_lost(self, lost: Lost) -> None:
+        """Before anything is done about it; nothing once it is done."""
+        if lost:
+            self._client.hset(self._hash, _LOST, lost.to_text())
+        else:
+            self._client.hdel(self._hash, _LOST)
+
+    def _held(self) -> dict[str, str]:
+        held: dict[bytes, bytes] = self._client.execute_command("HGETALL", self._hash)  # type: ignore[no-untyped-call]
+        return {name.decode(): text.decode() for name, text in held.items()}

@@ -4,15 +4,16 @@ Incremental by what changed: each view's day files are remembered by size and mo
 the features (so a flushed or replaced Redis is filled anew). A run reads the files that are new or changed,
 however late their rows, and those of the look-back window; a file with rows ahead of our clock is read again until
 their time has come. A row is written when Redis holds none for its key, or an older one, or another one of the same
-event time: a correction, which Feast's own writer would skip. Rows are staged below `TWINSERVE_HOME`: what a killed
-run left, the next one finishes first.
+event time: a correction, which Feast's own writer would skip. Where a file is gone or has fewer rows than it had,
+Redis's rows of that day are compared with all that is stored, and those that nobody has any more are deleted. Rows are
+staged below `TWINSERVE_HOME`: what a killed run left, the next one finishes first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,16 +22,18 @@ import redis
 
 from twinserve.errors import BadInput, StepMissing
 from twinserve.features.batch_engine import is_plain, is_single_redis
-from twinserve.features.day_files import DayFileMemory, is_recent, signature, signatures
+from twinserve.features.day_files import DayFileMemory, is_recent, signature, signatures, with_rows
 from twinserve.features.declared import declared_view
 from twinserve.features.definition_rules import collisions
 from twinserve.features.feast_errors import feast_errors
+from twinserve.features.lost_rows import Lost, delete_lost_rows
 from twinserve.features.online_definitions import remove_what_is_not_defined
 from twinserve.features.online_view import OnlineView, online_view
 from twinserve.features.online_write import (
     Progress,
     Written,
     collect,
+    duck_limits,
     finished,
     refuse_keyless,
     staging_file,
@@ -58,6 +61,7 @@ class ViewResult:
         keys: distinct keys that it went through.
         written: keys whose row in Redis was set; the others held the same row, or a newer one.
         resumed: keys that an earlier run had been through when it was killed.
+        removed: keys whose row in Redis the offline store no longer had.
         rows_per_second: of `keys`, while they were written; 0 where none was.
     """
 
@@ -68,15 +72,19 @@ class ViewResult:
     written: int
     resumed: int = 0
     rows_per_second: int = 0
+    removed: int = 0
 
 
-def materialize(settings: Settings, redis_url: str, lookback: timedelta | None = None) -> list[ViewResult]:
+def materialize(
+    settings: Settings, redis_url: str, lookback: timedelta | None = None, *, full: bool = False
+) -> list[ViewResult]:
     """Bring the online store up to now, for every feature view that has `online=True`.
 
     What our writer does not do (transformations, another online store than one Redis) goes through Feast's own.
 
     Args:
         lookback: day files not older than this are read even when they look unchanged; `LOOKBACK` if None.
+        full: read all files, and delete from Redis every row that the offline store no longer has.
 
     Raises:
         StepMissing: nothing is applied yet, or a view has no data.
@@ -97,7 +105,7 @@ def materialize(settings: Settings, redis_url: str, lookback: timedelta | None =
     with one, feast_errors(), redis.Redis.from_url(redis_url, socket_timeout=30) as client:
         remove_what_is_not_defined(store)
         return [
-            _OneView(store, client, view, settings.home / "materialize", now).run(since)
+            _OneView(store, client, view, settings.home / "materialize", now, full=full).run(since)
             if is_plain(view) and is_single_redis(store._get_provider().online_store, store.config)
             else _by_feast(store, view, now)
             for view in views
@@ -121,9 +129,9 @@ class _OneView:
     """One view's way to Redis."""
 
     def __init__(
-        self, store: FeatureStore, client: redis.Redis, view: FeatureView, folder: Path, now: datetime
+        self, store: FeatureStore, client: redis.Redis, view: FeatureView, folder: Path, now: datetime, *, full: bool
     ) -> None:
-        self._store, self._client, self._feast_view, self._now = store, client, view, now
+        self._store, self._client, self._feast_view, self._now, self._full = store, client, view, now, full
         source = source_path(view.batch_source, store.config.repo_path)
         self._only = source.name if source.is_file() else ""
         self._source = source.parent if self._only else source
@@ -138,6 +146,7 @@ class _OneView:
             raise StepMissing(
                 f"feature view {self._view.name} has no data in {self._source}", fix="Run the DAG db_to_offline_store"
             )
+        lost = self._lost(files)
         begun = staged_rows(self._file, self._view.digest)
         total = self._finish(begun) if begun else Written()
         seen = begun.files if begun else {}
@@ -145,16 +154,35 @@ class _OneView:
         due = {
             name: state
             for name, state in files.items()
-            if known.get(name) != state or (is_recent(name, since) and seen.get(name) != state)
+            if lost or known.get(name) != state or (is_recent(name, since) and not _same(seen.get(name), state))
         }
         # all of a folder or none: a pushed row may tie with a published one in the file beside it
         folders = {Path(name).parent for name in due}
-        due = {name: state for name, state in files.items() if Path(name).parent in folders}
+        due = {
+            name: with_rows(self._source / name, state) for name, state in files.items() if Path(name).parent in folders
+        }
         self._memory.forget(known.keys() - files.keys())
+        removed = 0
         if due:
-            total += self._finish(self._collect(due))
+            staged = self._collect(due)
+            removed = delete_lost_rows(self._client, self._view, staged, lost, duck_limits(self._file)) if lost else 0
+            total += self._finish(staged)
+            self._memory.note_lost(Lost())
         self._tell_feast()
-        return self._result(len(due), len(files) - len(due), total)
+        return replace(self._result(len(due), len(files) - len(due), total), removed=removed)
+
+    def _lost(self, files: dict[str, str]) -> Lost:
+        """Where Redis may hold rows that the offline store no longer has; noted, since a kill may come between."""
+        known = self._memory.known()
+        texts = {
+            name: with_rows(self._source / name, state) for name, state in files.items() if known.get(name) != state
+        }
+        rows = {name: texts.get(name, "").partition(" ")[2] for name in files}
+        lost = self._memory.lost({name: int(text) if text else None for name, text in rows.items()})
+        lost |= Lost(everything=self._full)
+        if lost:
+            self._memory.note_lost(lost)
+        return lost
 
     def _tell_feast(self) -> None:
         """Feast's tools show when a view was materialized."""
@@ -183,6 +211,10 @@ class _OneView:
     def _result(self, read: int, unchanged: int, total: Written) -> ViewResult:
         rate = round(total.keys / max(total.seconds, 1e-6)) if total.keys else 0
         return ViewResult(self._feast_view.name, read, unchanged, total.keys, total.written, total.resumed, rate)
+
+
+def _same(read: str | None, state: str) -> bool:
+    return read is not None and read.partition(" ")[0] == state
 
 
 class _Bar:

@@ -102,15 +102,16 @@ def collect(
         relation, view.stored_keys, view.stored_features, view.timestamp, view.created, " AND ".join(conditions)
     )
     try:
-        return stage_rows(path, request, sql, _limits(path, memory or MEMORY), files, later_sql)
+        return stage_rows(path, request, sql, duck_limits(path, memory or MEMORY), files, later_sql)
     except TransientError as error:
         if memory or not isinstance(error.__cause__, duckdb.OutOfMemoryException):
             raise
     logger.info("the rows of %s need more than %s MB", view.name, MEMORY >> 20)
-    return stage_rows(path, request, sql, _limits(path, memory_share()), files, later_sql)
+    return stage_rows(path, request, sql, duck_limits(path, memory_share()), files, later_sql)
 
 
-def _limits(path: Path, memory: int) -> DuckLimits:
+def duck_limits(path: Path, memory: int = MEMORY) -> DuckLimits:
+    """For rows that are staged in `path`: they spill beside it."""
     spill = path.parent / f"{path.stem}.spill"
     shutil.rmtree(spill, ignore_errors=True)  # a killed run's
     return DuckLimits(memory=memory, spill=spill, threads=min(THREADS, os.cpu_count() or 1), ordered=False)
