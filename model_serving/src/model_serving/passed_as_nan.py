@@ -71,7 +71,7 @@ class PassedAsNaN:
         return {view: REASONS[Status(kind)] for view, kind in kinds if kind != Status.PRESENT}
 
     def texts(self, found: Passed | None, rows: int) -> pa.StringArray:
-        """`driver_stats: stale; weather: unknown` for each row, null for complete ones; (rows,)."""
+        """`prices: stale; weather: unknown` for each row, null for complete ones; (rows,)."""
         if found is None:
             return pa.nulls(rows, pa.string())
         kinds, of_row = np.unique(found, axis=0, return_inverse=True)  # a handful, however many rows

@@ -57,7 +57,7 @@ class PassedAsNaN(_Wire):
     missing: dict[str, Literal["unknown", "stale", "null"]] = Field(
         description="feature view and why its features, or some of them, were a NaN to the model; with several reasons "
         "the first of: unknown, stale, null",
-        examples=[{"driver_stats": "stale"}],
+        examples=[{"weather": "stale"}],
     )
 
 
