@@ -98,6 +98,10 @@ mutation: .uv/mutation.stamp ## Changes the modules that decide answers, one pla
 test-browser: setup ## The tests that look at the service's page; needs chromium on the PATH
 	@$(BIN)/pytest -m browser
 
+.PHONY: test-clients
+test-clients: setup ## The online service asked by real clients: java, mvn, go, node, curl, wrk, k6, haproxy, as far as they are on the PATH
+	@$(BIN)/pytest -m clients -rs model_serving/tests/test_clients.py
+
 .PHONY: test-docker
 test-docker: setup build ## Images built, the platform up as a project of its own, DAGs, kills, restarts, pages; taken down
 	@$(BIN)/pytest -m docker $(TESTS)
