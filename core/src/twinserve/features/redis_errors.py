@@ -28,7 +28,10 @@ def redis_error(error: RedisError) -> TwinserveError:
     if isinstance(error, OutOfMemoryError):
         said = f"OOM {said}"  # the client has cut that off
     if isinstance(error, NoPermissionError):
-        return BadInput(f"Redis refuses: {said}", fix="Allow its user HGET, HMGET, HSET, EXPIRE, GET, SET, DEL, EVAL")
+        return BadInput(
+            f"Redis refuses: {said}",
+            fix="Allow its user HGET, HMGET, HGETALL, HSET, HSETNX, HDEL, EXPIRE, GET, SET, DEL, SCAN, EVAL",
+        )
     if isinstance(error, AuthenticationError):
         return BadInput(f"Redis refuses: {said}", fix="Correct TWINSERVE_REDIS_URL")
     for sign, kind, what, fix in _SAID:
