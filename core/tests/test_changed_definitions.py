@@ -208,7 +208,9 @@ async def test_a_feature_that_is_not_materialized_yet_is_unknown_then_what_batch
     "without",
     [
         DEFINITIONS.replace('name="stock"', 'name="goods"'),
-        DEFINITIONS.replace('source=offline_source("stock"),', 'source=offline_source("stock"), online=False,'),
+        DEFINITIONS.replace('source=offline_source("stock"),', 'source=offline_source("stock"), online=False,').replace(
+            "features=[sales, stock]", "features=[sales]"
+        ),
     ],
     ids=["renamed", "online=False"],
 )
