@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
-from data_pipeline.clean import clean
+from data_pipeline.clean import LAST, clean
 from data_pipeline.validate import explore_and_validate
-from twinserve.errors import BadInput
+from twinserve.errors import BadInput, StepMissing
 
 CHANGES = [
     ({"features": {"rate": "DOUBLE", "count": "INT64"}}, r"features\.rate: FLOAT then, DOUBLE now"),
@@ -50,5 +51,19 @@ def test_a_run_of_an_earlier_release_goes_on(
 ) -> None:
     pipeline.ingest(source_file(visits()))
     (pipeline.run("r1").folder / "view.json").unlink()
+    pipeline.clean()
+    assert pipeline.validate()["rows_new"] == 48
+
+
+def test_rows_that_an_earlier_release_cleaned_are_cleaned_again(
+    pipeline: Any, source_file: Callable[..., Path], visits: Callable[..., pd.DataFrame]
+) -> None:
+    pipeline.ingest(source_file(visits()))
+    pipeline.clean()
+    file = pipeline.run("r1").clean
+    pq.write_table(pq.read_table(file).drop_columns([LAST]), file)
+    with pytest.raises(StepMissing, match="earlier release") as refused:
+        pipeline.validate()
+    assert "data-pipeline clean --run-key r1" in str(refused.value)
     pipeline.clean()
     assert pipeline.validate()["rows_new"] == 48

@@ -145,6 +145,20 @@ def test_a_corrected_check_of_the_model_does_not_repeat_the_fit(stalls: Any) -> 
     assert stalls.train("other rows", until="model-training")["taken_over_from"] is None
 
 
+@pytest.mark.integration
+def test_a_run_that_was_begun_before_an_upgrade_takes_no_fit_of_before(
+    stalls: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert stalls.train("before", until="model-training")["taken_over_from"] is None
+    stalls.train("between", until="data-preparation")
+    monkeypatch.setattr(
+        "training_pipeline.steps.model_training.library_versions", lambda names: dict.fromkeys(names, "999")
+    )
+    assert stalls.run("model-training", "between")["taken_over_from"] is None
+    monkeypatch.undo()
+    assert stalls.run("model-training", "between")["taken_over_from"] == "before", "nor one of after it"
+
+
 def test_only_code_that_has_a_version_is_known_to_be_the_same() -> None:
     chosen = {
         "gradient_boosting": True, "sklearn.linear_model.Ridge": True, "training_pipeline.mine.Model": False,

@@ -31,7 +31,7 @@ from data_pipeline.sources import Checks, SourceRules
 from data_pipeline.verdicts import Batch, Verdict, judge, judge_corrections
 from data_pipeline.watermarks import Watermark, Watermarks
 from twinserve.atomic import write_atomically
-from twinserve.errors import PermanentError
+from twinserve.errors import PermanentError, StepMissing
 from twinserve.features.views import ViewSpec
 
 EXAMPLES = 10
@@ -85,7 +85,7 @@ def explore_and_validate(
         rows that ingest pulled went.
 
     Raises:
-        StepMissing: clean was not run.
+        StepMissing: clean was not run, or by an earlier release.
         BadInput: the definition does not fit what is stored, or has changed since ingest; nothing is published.
         PermanentError: too many bad rows, too few rows, too old, or corrections under `refuse`; nothing is published.
         LedgerMismatch: the rows do not add up; nothing is published.
@@ -132,7 +132,7 @@ def explore_and_validate(
 
 def sort_rows(run: ViewRun, view: ViewSpec, rules: SourceRules, quarantine: Quarantine, now: datetime) -> Sorted:
     """Tell good rows from bad ones."""
-    table = pq.read_table(run.clean)
+    table = _cleaned(run)
     broken = find_bad_rows(table.drop_columns([LAST]), view, rules.checks, now)
     settled = settle(_without(table, broken), view, rules.corrections, without_order(run))
     contradicting = BadRows()
@@ -154,6 +154,16 @@ def account(run: ViewRun, view: ViewSpec, rows: Sorted, plan: Plan) -> Ledger:
     ignored.update(superseded)
     went = {**plan.went, "set_aside": len(rows.bad)}
     return Ledger(run.outcome("ingest")["rows"], went, ignored).balanced(f"explore-and-validate of {view.name}")
+
+
+def _cleaned(run: ViewRun) -> pa.Table:
+    table = pq.read_table(run.clean)
+    if LAST in table.column_names:
+        return table
+    raise StepMissing(
+        f"{run.clean} does not say which of several rows of one key came last: an earlier release wrote it",
+        fix=f"Run `data-pipeline clean --run-key {run.run_key}` again",
+    )
 
 
 def _without(table: pa.Table, bad: BadRows) -> pa.Table:

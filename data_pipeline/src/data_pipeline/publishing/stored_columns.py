@@ -17,7 +17,7 @@ from twinserve.errors import BadInput
 from twinserve.features.views import ViewSpec
 
 SHOWN = 5  # rows named in a message
-REREAD = "data-pipeline ingest --run-key NEW --view {view} --since 1970-01-01 --until 2100-01-01"
+REREAD = "data-pipeline ingest --run-key NEW --view {view} --full"
 
 
 def refuse_lost_columns(view: ViewSpec) -> None:

@@ -72,7 +72,8 @@ def fitted_or_taken_over(run: RunFolder, rows: PreparedRows, digest: str) -> str
 
 def _made_from(run: RunFolder, digest: str) -> dict[str, str] | None:
     """None for a class of no installed distribution: nobody knows whether its code has changed."""
-    params, libraries = run.params(), run.contract().libraries
+    # as they are now: the contract has those that the run began with, and an upgrade may lie in between
+    params, libraries = run.params(), library_versions(list(run.contract().libraries))
     if not versioned(params.model) or "absent" in libraries.values():
         return None
     chosen = params.model_dump_json(include={"model", "seed", "output"})
