@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import redis
 
-from twinserve.errors import TransientError
+from twinserve.errors import BadInput, TransientError
 from twinserve.features.day_files import DayFileMemory
 from twinserve.features.lost_rows import Lost
 from twinserve.features.materialize import ViewResult, materialize
@@ -170,6 +170,15 @@ def test_files_remembered_by_an_older_version_are_known_still(twins: Twins) -> N
         twins.client.hset("twinserve:materialized:shop:sales", name, text.partition(b" ")[0])
     result = twins.materialize()
     assert (result.files_read, result.removed) == (0, 0)
+    twins.store(6, {1: 10.0})
+    assert twins.materialize().removed == 1, "they have been counted meanwhile"
+    twins.agree(100, 2, 3)
+
+
+def test_a_comparison_that_nobody_would_make_is_refused(twins: Twins, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("twinserve.features.materialize.is_single_redis", lambda *_: False)  # a cluster
+    with pytest.raises(BadInput, match="--full can't compare sales"):
+        twins.materialize(full=True)
 
 
 def test_what_is_lost_is_kept_as_text(twins: Twins) -> None:

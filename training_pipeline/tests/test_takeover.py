@@ -151,11 +151,10 @@ def test_a_run_that_was_begun_before_an_upgrade_takes_no_fit_of_before(
 ) -> None:
     assert stalls.train("before", until="model-training")["taken_over_from"] is None
     stalls.train("between", until="data-preparation")
-    monkeypatch.setattr(
-        "training_pipeline.steps.model_training.library_versions", lambda names: dict.fromkeys(names, "999")
-    )
-    assert stalls.run("model-training", "between")["taken_over_from"] is None
-    monkeypatch.undo()
+    with monkeypatch.context() as upgraded:
+        versions = "training_pipeline.steps.model_training.library_versions"
+        upgraded.setattr(versions, lambda names: dict.fromkeys(names, "999"))
+        assert stalls.run("model-training", "between")["taken_over_from"] is None
     assert stalls.run("model-training", "between")["taken_over_from"] == "before", "nor one of after it"
 
 

@@ -59,6 +59,11 @@ class DayFileMemory:
         current = held.get(_DEFINITION) == self._definition
         return {name: text.partition(" ")[0] for name, text in held.items() if current and name.endswith(".parquet")}
 
+    def uncounted(self) -> list[str]:
+        """Files that are known without their number of rows."""
+        held = self._held()
+        return [name for name in self.known() if not held[name].partition(" ")[2]]
+
     def remember(self, files: dict[str, str]) -> None:
         """Add to what is known; what was known of another definition goes.
 

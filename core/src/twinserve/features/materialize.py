@@ -11,7 +11,7 @@ staged below `TWINSERVE_HOME`: what a killed run left, the next one finishes fir
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -88,7 +88,8 @@ def materialize(
 
     Raises:
         StepMissing: nothing is applied yet, or a view has no data.
-        BadInput: a data file is damaged, or has other columns or types than its view; two features share a field.
+        BadInput: a data file is damaged, or has other columns or types than its view; two features share a field; with
+            `full`, Feast's own engine writes a view, which compares nothing.
         TransientError: Redis or the registry can't be reached, or the disk is full.
     """
     now = datetime.now(UTC)
@@ -100,16 +101,31 @@ def materialize(
     views = [view for view in registered if view.online and view.enabled]  # as Feast chooses
     if found := collisions(declared_view(view) for view in views):
         raise BadInput("; ".join(found), fix="Change the definitions, then apply them again")
+    ours = {view.name for view in views if _is_ours(store, view)}
+    if full and len(ours) < len(views):
+        raise _incomparable(view.name for view in views if view.name not in ours)
     since = now - (LOOKBACK if lookback is None else lookback)
     one = one_at_a_time(settings.home / "locks" / "materialize")
     with one, feast_errors(), redis.Redis.from_url(redis_url, socket_timeout=30) as client:
         remove_what_is_not_defined(store)
         return [
             _OneView(store, client, view, settings.home / "materialize", now, full=full).run(since)
-            if is_plain(view) and is_single_redis(store._get_provider().online_store, store.config)
+            if view.name in ours
             else _by_feast(store, view, now)
             for view in views
         ]
+
+
+def _is_ours(store: FeatureStore, view: FeatureView) -> bool:
+    return is_plain(view) and is_single_redis(store._get_provider().online_store, store.config)
+
+
+def _incomparable(views: Iterable[str]) -> BadInput:
+    return BadInput(
+        f"--full can't compare {', '.join(views)} with the offline store: Feast's own engine writes these, since the "
+        "online store is not one Redis, or the view has a transformation",
+        fix="Empty the online store, and materialize without --full",
+    )
 
 
 def _by_feast(store: FeatureStore, view: FeatureView, now: datetime) -> ViewResult:
@@ -147,6 +163,7 @@ class _OneView:
                 f"feature view {self._view.name} has no data in {self._source}", fix="Run the DAG db_to_offline_store"
             )
         lost = self._lost(files)
+        self._count_rows(files)
         begun = staged_rows(self._file, self._view.digest)
         total = self._finish(begun) if begun else Written()
         seen = begun.files if begun else {}
@@ -183,6 +200,13 @@ class _OneView:
         if lost:
             self._memory.note_lost(lost)
         return lost
+
+    def _count_rows(self, files: dict[str, str]) -> None:
+        """Of files that an earlier release has noted, which did not count: else nobody would see them grow shorter."""
+        known = self._memory.known()
+        names = [name for name in self._memory.uncounted() if files.get(name) == known.get(name)]
+        if names:
+            self._memory.remember({name: with_rows(self._source / name, files[name]) for name in names})
 
     def _tell_feast(self) -> None:
         """Feast's tools show when a view was materialized."""
