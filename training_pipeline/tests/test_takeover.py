@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from training_pipeline.estimators import versioned
 from training_pipeline.params import ModelChoice
 from training_pipeline.takeover import Origin, forget, sha256_of, take_over
+from twinserve.contract import library_versions
 from twinserve.errors import BadInput, PermanentError
 
 SAME = {"labels": "1", "offline store": "2"}
@@ -153,7 +154,9 @@ def test_a_run_that_was_begun_before_an_upgrade_takes_no_fit_of_before(
     stalls.train("between", until="data-preparation")
     with monkeypatch.context() as upgraded:
         versions = "training_pipeline.steps.model_training.library_versions"
-        upgraded.setattr(versions, lambda names: dict.fromkeys(names, "999"))
+        upgraded.setattr(
+            versions, lambda names: {**library_versions(names), **{n: "999" for n in names if n == "scikit-learn"}}
+        )
         assert stalls.run("model-training", "between")["taken_over_from"] is None
     assert stalls.run("model-training", "between")["taken_over_from"] == "before", "nor one of after it"
 
