@@ -1,0 +1,110 @@
+"""A home that was copied, or moved, goes on by itself: nothing of it leads back to where it was."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from small_feature_repo import write_feature_repo
+
+from twinserve.embedded.redis import leased_redis
+from twinserve.features.store import apply_definitions, open_store
+from twinserve.moved_home import NOTE, take_over
+from twinserve.registry import Registry
+from twinserve.settings import Settings, load_settings
+
+pytestmark = pytest.mark.integration
+DEFINITIONS = """
+from feast import Entity, FeatureService, FeatureView, Field, ValueType
+from feast.types import Float32, Int64
+from twinserve.features.sources import offline_source
+
+store = Entity(name="store", join_keys=["store_id"], value_type=ValueType.INT64)
+sales = FeatureView(
+    name="sales", entities=[store], source=offline_source("sales"),
+    schema=[Field(name="store_id", dtype=Int64), Field(name="revenue", dtype=Float32)],
+)
+service = FeatureService(name="ranking", features=[sales])
+"""
+REDIS = "redis://unused:6379/0"
+
+
+@pytest.fixture(scope="module")
+def lived_in(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A home with an MLflow run and an applied feature repo, under a name that a URL has to quote."""
+    root = tmp_path_factory.mktemp("a root")
+    settings = load_settings(home=root / "my höme", feature_repo=write_feature_repo(root / "repo", "shop", DEFINITIONS))
+    settings.home.mkdir()
+    take_over(settings)
+    with leased_redis(settings) as redis_url:
+        apply_definitions(settings, redis_url)
+    registry = Registry(settings)
+    place = settings.mlflow_artifacts.as_uri()
+    number = registry._client.create_experiment("tests", artifact_location=place)
+    registry._client.log_text(registry._client.create_run(number).info.run_id, "theirs", "who.txt")
+    return settings
+
+
+@pytest.fixture(params=["noted", "of an earlier release"])
+def copy(lived_in: Settings, tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
+    target = tmp_path / "cöpy of it"
+    shutil.copytree(lived_in.home, target)
+    if request.param != "noted":
+        (target / NOTE).unlink()
+    return load_settings(home=target, feature_repo=lived_in.feature_repo)
+
+
+def texts(home: Path) -> str:
+    """All that the two databases hold."""
+    found = []
+    for file in (home / "mlflow" / "mlflow.db", home / "feast" / "registry.db"):
+        with closing(sqlite3.connect(file)) as database:
+            database.text_factory = bytes
+            tables = [
+                name.decode() for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type='table'")
+            ]
+            found += [str(row) for table in tables for row in database.execute(f"SELECT * FROM {table}")]
+    return "\n".join(found)
+
+
+def test_a_copy_is_a_home_of_its_own(lived_in: Settings, copy: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    original = texts(lived_in.home)
+    for _ in range(2):
+        take_over(copy)
+    assert [record.message for record in caplog.records] == [
+        f"{copy.home} was copied from {lived_in.home}: its paths are taken over"
+    ]
+    client = Registry(copy)._client
+    experiment = client.get_experiment_by_name("tests")
+    assert experiment
+    (earlier,) = client.search_runs([experiment.experiment_id])
+    assert earlier.info.artifact_uri.startswith(copy.home.as_uri())
+    client.log_text(client.create_run(experiment.experiment_id).info.run_id, "ours", "who.txt")
+    assert sorted(f.read_text() for f in copy.mlflow_artifacts.rglob("who.txt")) == ["ours", "theirs"]
+    assert [f.read_text() for f in lived_in.mlflow_artifacts.rglob("who.txt")] == ["theirs"]
+    view = open_store(copy, REDIS).get_feature_view("sales")
+    assert view.batch_source.path == str(copy.offline_store / "sales")
+    found = texts(copy.home)
+    for name in (lived_in.home.as_uri(), str(lived_in.home), repr(str(lived_in.home).encode())[2:-1]):
+        assert f"{name}/" not in found
+    assert texts(lived_in.home) == original
+
+
+def test_a_home_seen_under_another_name_is_left_as_it_is(lived_in: Settings, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(lived_in.home)
+    before = texts(lived_in.home)
+    take_over(load_settings(home=tmp_path / "link"))
+    assert texts(lived_in.home) == before
+    assert json.loads((lived_in.home / NOTE).read_text()) == {"path": str(lived_in.home)}
+
+
+def test_a_new_home_says_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    take_over(load_settings(home=tmp_path / "new"))
+    assert not caplog.records
+    assert (tmp_path / "new" / NOTE).is_file()
