@@ -4,39 +4,56 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+# table → its column of messages, and their type; None: each row names its own
+MESSAGES = {
+    "data_sources": ("data_source_proto", "DataSource"),
+    "feature_views": ("feature_view_proto", "FeatureView"),
+    "stream_feature_views": ("feature_view_proto", "StreamFeatureView"),
+    "on_demand_feature_views": ("feature_view_proto", "OnDemandFeatureView"),
+    "label_views": ("feature_view_proto", "LabelView"),
+    "feature_services": ("feature_service_proto", "FeatureService"),
+    "saved_datasets": ("saved_dataset_proto", "SavedDataset"),
+    "feature_view_version_history": ("feature_view_proto", None),
+}
 
 
 def move_sources(registry: Path, before: str, now: str) -> None:
     """Have every text in the registry that names a path below the folder `before` name the same below `now`."""
-    from feast.protos.feast.core.DataSource_pb2 import DataSource
-    from feast.protos.feast.core.FeatureService_pb2 import FeatureService
-    from feast.protos.feast.core.FeatureView_pb2 import FeatureView
-
-    kinds: dict[str, Any] = {
-        "data_sources": DataSource,
-        "feature_views": FeatureView,
-        "feature_services": FeatureService,
-    }
     with closing(sqlite3.connect(registry)) as database, database:
-        for table, kind in kinds.items():
-            column = f"{table.removesuffix('s')}_proto"
-            for row, content in database.execute(f"SELECT rowid, {column} FROM {table}").fetchall():
-                message = kind.FromString(content)
-                _rename(message, before, now)
-                new = message.SerializeToString()
-                database.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (new, row))
+        there = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        for table in there & set(MESSAGES):
+            _move(database, table, before, now)
 
 
-def _rename(message: Any, before: str, now: str) -> None:
+def _move(database: sqlite3.Connection, table: str, before: str, now: str) -> None:
+    column, kind = MESSAGES[table]
+    named = "feature_view_type" if kind is None else "NULL"
+    for row, own, content in database.execute(f"SELECT rowid, {named}, {column} FROM {table}").fetchall():  # noqa: S608
+        message = _kind(kind or own.title().replace("_", "")).FromString(content)
+        if _rename(message, before, now):
+            new = message.SerializeToString()
+            database.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (new, row))  # noqa: S608
+
+
+def _kind(name: str) -> Any:
+    return getattr(import_module(f"feast.protos.feast.core.{name}_pb2"), name)
+
+
+def _rename(message: Any, before: str, now: str) -> bool:
     from google.protobuf.message import Message
 
+    changed = False
     for field, value in message.ListFields():
         if isinstance(value, str) and value.startswith(f"{before}/"):
             setattr(message, field.name, now + value.removeprefix(before))
+            changed = True
         elif isinstance(value, Message):
-            _rename(value, before, now)
-        elif field.message_type and not field.message_type.GetOptions().map_entry:  # a map holds names, not paths
-            for each in value:
-                _rename(each, before, now)
+            changed |= _rename(value, before, now)
+        elif field.message_type:  # several, or a map by name
+            parts = value.values() if field.message_type.GetOptions().map_entry else value
+            changed |= any([_rename(part, before, now) for part in parts if isinstance(part, Message)])
+    return changed
