@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from small_feature_repo import write_feature_repo
 
+from twinserve.databases import source_key
 from twinserve.embedded.redis import leased_redis
 from twinserve.features.store import apply_definitions, open_store
 from twinserve.moved_home import NOTE, take_over
@@ -108,3 +112,42 @@ def test_a_new_home_says_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     take_over(load_settings(home=tmp_path / "new"))
     assert not caplog.records
     assert (tmp_path / "new" / NOTE).is_file()
+
+
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_notes_of_runs_and_watermarks_come_along(tmp_path: Path, ascii_only: bool) -> None:
+    first = load_settings(home=tmp_path / "höme")
+    first.home.mkdir()
+    take_over(first)
+    source = f"sqlite:///{first.home}/source/source.db#visits"
+    mark = first.home / "watermarks" / "visits" / f"{source_key(source)}.json"
+    elsewhere = f"{first.home}2/day.csv"  # begins alike, and is another folder
+    run = first.scratch("data_pipeline", "r") / "visits" / "ingest.json"
+    write(mark, {"source": source, "at": None}, ascii_only)
+    write(run, {"path": f"{first.home}/runs", "sources": [{"name": source}, {"name": elsewhere}]}, ascii_only)
+    second = load_settings(home=tmp_path / "elsewhère")
+    first.home.rename(second.home)
+    take_over(second)
+    moved = f"sqlite:///{second.home}/source/source.db#visits"
+    (kept,) = (second.home / "watermarks" / "visits").iterdir()
+    assert kept.name == f"{source_key(moved)}.json"
+    assert json.loads(kept.read_bytes()) == {"source": moved, "at": None}
+    noted = json.loads((second.scratch("data_pipeline", "r") / "visits" / "ingest.json").read_bytes())
+    assert noted == {"path": f"{second.home}/runs", "sources": [{"name": moved}, {"name": elsewhere}]}
+
+
+def write(file: Path, content: object, ascii_only: bool) -> None:
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(content, ensure_ascii=ascii_only), encoding="utf-8")
+
+
+def test_a_home_that_was_not_moved_costs_a_look_at_its_note(tmp_path: Path) -> None:
+    settings = load_settings(home=tmp_path)
+    take_over(settings)
+    code = (
+        "import sys\nfrom twinserve.moved_home import take_over\nfrom twinserve.settings import load_settings\n"
+        "take_over(load_settings())\nprint(*{'feast', 'mlflow', 'sqlalchemy', 'google.protobuf'} & set(sys.modules))"
+    )
+    environment = {**os.environ, "TWINSERVE_HOME": str(tmp_path)}
+    told = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == ""

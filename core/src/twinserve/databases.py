@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,6 +63,11 @@ def public_name(url: URL) -> str:
     # a host given as an option is how a Unix socket is named
     host = url.host or str(url.query.get("host", "localhost"))
     return f"{url.get_backend_name()}://{host}:{url.port or 'default'}/{url.database}"
+
+
+def source_key(source: str) -> str:
+    """What the files about a source are named after: a digest of its public name."""
+    return hashlib.sha256(source.encode()).hexdigest()[:16]
 
 
 def open_engine(url: URL) -> Engine:

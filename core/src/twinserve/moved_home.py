@@ -1,22 +1,25 @@
 """A `TWINSERVE_HOME` that was moved or copied: the paths in it that name its old place are made to name the new one.
 
 `home.json` says where the home was when a command last used it. Embedded MLflow and Feast's registry keep absolute
-paths in SQLite: without this, a copy would read its features from the original, and write its models into it.
+paths in SQLite, watermarks and the notes of runs keep them in JSON: without this, a copy would read its features from
+the original, write its models into it, and begin the embedded source from the start.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 from twinserve.atomic import write_atomically
 from twinserve.locks import one_at_a_time
 from twinserve.settings import Settings
 
+Renamed = Callable[[str], str]
 logger = logging.getLogger(__name__)
 NOTE = "home.json"
 # what MLflow's tables say of places; a name that a release does not have is passed over
@@ -25,7 +28,9 @@ PLACES = {
     "runs": ("artifact_uri",),
     "model_versions": ("source", "storage_location"),
     "logged_models": ("artifact_location",),
+    "datasets": ("dataset_source",),
 }
+NOTES = ("runs", "watermarks", "predictions")  # folders of JSON files
 
 
 def take_over(settings: Settings) -> None:
@@ -50,8 +55,11 @@ def take_over(settings: Settings) -> None:
 def _move(settings: Settings, before: Path) -> None:
     gone = "moved" if not before.exists() else "copied"
     logger.warning("%s was %s from %s: its paths are taken over", settings.home, gone, before)
+    renamed = _renamer(before, settings.home)
+    _move_notes(settings.home, renamed)
+    _rename_watermarks(settings.home)
     if settings.mlflow_uri is None:
-        _move_artifacts(_mlflow_file(settings), before.as_uri(), settings.home.as_uri())
+        _move_artifacts(_mlflow_file(settings), renamed)
     registry = settings.home / "feast" / "registry.db"
     if settings.feast_registry_url is None and registry.is_file():
         from twinserve.features.moved_sources import move_sources
@@ -59,15 +67,40 @@ def _move(settings: Settings, before: Path) -> None:
         move_sources(registry, str(before), str(settings.home))
 
 
-def _move_artifacts(file: Path, before: str, now: str) -> None:
+def _move_artifacts(file: Path, renamed: Renamed) -> None:
     if not file.is_file():
         return
     with closing(sqlite3.connect(file)) as database, database:
         for table, column in _columns(database):
-            database.execute(
-                f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",  # noqa: S608
-                (now, len(before) + 1, len(before) + 1, f"{before}/"),
-            )
+            for row, text in database.execute(f"SELECT rowid, {column} FROM {table}").fetchall():  # noqa: S608
+                if text and (new := renamed(text)) != text:
+                    database.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (new, row))  # noqa: S608
+
+
+def _move_notes(home: Path, renamed: Renamed) -> None:
+    for file in (file for folder in NOTES for file in (home / folder).rglob("*.json")):
+        text = file.read_text(encoding="utf-8")
+        if (new := renamed(text)) != text:
+            write_atomically(file, new)
+
+
+def _rename_watermarks(home: Path) -> None:
+    """A watermark's file is named after its source."""
+    from twinserve.databases import source_key
+
+    for file in list((home / "watermarks").rglob("*.json")):
+        with suppress(ValueError, KeyError, TypeError, AttributeError):  # who reads a damaged one says so
+            file.replace(file.with_name(f"{source_key(json.loads(file.read_bytes())['source'])}.json"))
+
+
+def _renamer(before: Path, now: Path) -> Renamed:
+    """Renames in a text, also of JSON: a path below the home as it is, as a `file:` URI, as a database's name."""
+    pairs = {before.as_uri(): now.as_uri()}
+    for ascii_only in (True, False):
+        old, new = (json.dumps(str(path), ensure_ascii=ascii_only)[1:-1] for path in (before, now))
+        pairs |= {f"{mark}{old}": f"{mark}{new}" for mark in ('"', "sqlite:///")}
+    found = re.compile("|".join(f"{re.escape(old)}(?=/)" for old in pairs))
+    return lambda text: found.sub(lambda match: pairs[match.group()], text)
 
 
 def _columns(database: sqlite3.Connection) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from twinserve.atomic import write_atomically
+from twinserve.databases import source_key
 from twinserve.errors import PermanentError
 
 
@@ -123,8 +123,4 @@ class Watermarks:
         return any(str(mark.get("source", "")).partition("#")[0] == database for mark in marks)
 
     def _file(self, view: str, source: str) -> Path:
-        return self.root / view / f"{_key(source)}.json"
-
-
-def _key(source: str) -> str:
-    return hashlib.sha256(source.encode()).hexdigest()[:16]
+        return self.root / view / f"{source_key(source)}.json"

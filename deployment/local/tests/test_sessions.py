@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -105,3 +106,14 @@ def test_last_words(tmp_path: Path) -> None:
     assert last_line(log) == "it wrote no log"
     log.write_text("one\ntwo\n\n")
     assert last_line(log) == "two"
+
+
+def test_what_a_copied_record_tells_of_goes_on(tmp_path: Path) -> None:
+    record = tmp_path / "original" / "running.json"
+    session = recorded_session(record, [], "sleep", ["sleep", "600"], os.environ, record.parent / "log")
+    shutil.copytree(record.parent, tmp_path / "copy")
+    assert stop_recorded(tmp_path / "copy" / record.name, grace=0.3) == 0
+    assert is_running(session)
+    moved = record.parent.rename(tmp_path / "moved")
+    assert stop_recorded(moved / record.name, grace=0.3) == 1
+    assert not is_running(session)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from contextlib import closing
 from importlib import import_module
 from pathlib import Path
@@ -32,11 +33,11 @@ def move_sources(registry: Path, before: str, now: str) -> None:
 def _move(database: sqlite3.Connection, table: str, before: str, now: str) -> None:
     column, kind = MESSAGES[table]
     named = "feature_view_type" if kind is None else "NULL"
-    for row, own, content in database.execute(f"SELECT rowid, {named}, {column} FROM {table}").fetchall():  # noqa: S608
+    for row, own, content in database.execute(f"SELECT rowid, {named}, {column} FROM {table}").fetchall():
         message = _kind(kind or own.title().replace("_", "")).FromString(content)
         if _rename(message, before, now):
             new = message.SerializeToString()
-            database.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (new, row))  # noqa: S608
+            database.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (new, row))
 
 
 def _kind(name: str) -> Any:
@@ -44,6 +45,7 @@ def _kind(name: str) -> Any:
 
 
 def _rename(message: Any, before: str, now: str) -> bool:
+    """Whether there was something to rename."""
     from google.protobuf.message import Message
 
     changed = False
@@ -51,9 +53,15 @@ def _rename(message: Any, before: str, now: str) -> bool:
         if isinstance(value, str) and value.startswith(f"{before}/"):
             setattr(message, field.name, now + value.removeprefix(before))
             changed = True
-        elif isinstance(value, Message):
-            changed |= _rename(value, before, now)
-        elif field.message_type:  # several, or a map by name
-            parts = value.values() if field.message_type.GetOptions().map_entry else value
-            changed |= any([_rename(part, before, now) for part in parts if isinstance(part, Message)])
+        for part in _parts(field, value):
+            if isinstance(part, Message):
+                changed = _rename(part, before, now) or changed
     return changed
+
+
+def _parts(field: Any, value: Any) -> Iterable[Any]:
+    if not field.message_type:
+        return []
+    if field.message_type.GetOptions().map_entry:
+        return list(value.values())
+    return value if field.is_repeated else [value]

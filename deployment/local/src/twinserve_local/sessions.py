@@ -12,7 +12,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -29,11 +29,13 @@ class Session:
         name: what it is, for messages.
         leader: id of the process that was started, which is the session's id.
         started: when, in seconds since the epoch, as the system tells it: ids are used again.
+        recorded_in: number of the folder of its record, which a copy of the folder does not have; None: not recorded.
     """
 
     name: str
     leader: int
     started: float
+    recorded_in: int | None = None
 
 
 def start_session(name: str, words: Sequence[str], environment: Mapping[str, str], log: Path) -> Session:
@@ -52,13 +54,16 @@ def recorded_session(
 ) -> Session:
     """Start a program and write down, in `record`, that it and those `before` it run."""
     with undisturbed():
-        session = start_session(name, words, environment, log)
+        record.parent.mkdir(parents=True, exist_ok=True)
+        session = replace(start_session(name, words, environment, log), recorded_in=record.parent.stat().st_ino)
         write_atomically(record, json.dumps([asdict(each) for each in (*before, session)]))
     return session
 
 
 def stop_recorded(record: Path, grace: float, *first: str) -> int:
     """Stop what `record` says is running, also when it was left by a run that a SIGKILL ended.
+
+    What a copied record tells of belongs to the original, and goes on.
 
     Args:
         record: the file that `recorded_session` wrote; removed in the end.
@@ -79,7 +84,8 @@ def stop_recorded(record: Path, grace: float, *first: str) -> int:
 
 def _recorded(record: Path) -> list[Session]:
     try:
-        return [Session(**session) for session in json.loads(record.read_text())]
+        found = [Session(**session) for session in json.loads(record.read_text())]
+        return [session for session in found if session.recorded_in in {None, record.parent.stat().st_ino}]
     except (FileNotFoundError, ValueError, TypeError):
         return []
 
