@@ -118,3 +118,15 @@ def test_the_json_of_a_run_says_what_was_not_read(command: Callable[..., Any], r
     assert "notes.docx" in json.dumps(out["warnings"])
     for view in out["views"].values():
         assert view["rows_at_source"] == view["rows"] + sum(view["rows_not_read"].values())
+
+
+def test_the_views_of_a_run_go_on_together(command: Callable[..., Any], repo: Path) -> None:
+    (repo / "exports" / "bad.csv").write_text("shop\n1\n")
+    sources(repo, "exports/bad.csv", "file: exports/a.csv")
+    assert command("ingest", "--run-key", "r1").code == ExitCode.PERMANENT  # after counts, whose rows are there
+    refused = command("clean", "--run-key", "r1")
+    assert refused.code == ExitCode.PERMANENT
+    assert "run 'r1' was begun with visits too, of which it has no output of ingest" in refused.err
+    sources(repo, "exports/a.csv", "file: exports/a.csv")
+    command("ingest", "--run-key", "r1")
+    assert set(command("clean", "--run-key", "r1").out["views"]) == {"visits", "counts"}

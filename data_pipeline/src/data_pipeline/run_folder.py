@@ -98,15 +98,21 @@ def _described(view: ViewSpec) -> dict[str, Any]:
 
 
 def runs_after(step: str, scratch: Path, run_key: str, views: list[str]) -> list[ViewRun]:
-    """The views of a run for which `step` is done.
+    """The views with which a run was begun, `step` done for each of them.
 
     Raises:
-        StepMissing: there is none.
+        StepMissing: there is none, or `step` has failed for one: the others would be published without it.
     """
-    runs = [run for run in (ViewRun(scratch, view, run_key) for view in views) if run.did(step)]
-    if not runs:
+    begun = [run for run in (ViewRun(scratch, view, run_key) for view in views) if run.folder.is_dir()]
+    undone = [run.view for run in begun if not run.did(step)]
+    if not begun or len(undone) == len(begun):
         raise _missing(step, scratch, run_key)
-    return runs
+    if undone:
+        raise StepMissing(
+            f"run {run_key!r} was begun with {', '.join(undone)} too, of which it has no output of {step}",
+            fix=f"Run `data-pipeline {step} --run-key {run_key}` again, or take another run key",
+        )
+    return begun
 
 
 def _missing(step: str, place: Path, run_key: str) -> StepMissing:

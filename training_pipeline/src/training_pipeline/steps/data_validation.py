@@ -14,7 +14,8 @@ from training_pipeline.training_rows import read_training_rows
 from twinserve.atomic import write_atomically
 
 FIX = (
-    "Correct the data, or `data_checks` in params.yaml, and begin again: a join whose input is unchanged is taken over"
+    "Correct the data, or `data_checks` or `missing` in params.yaml, and begin again: "
+    "a join whose input is unchanged is taken over"
 )
 
 
