@@ -54,7 +54,7 @@ def ingest(
             place = work.place(rules, source)
             found[spec.name] = run(
                 work.run(spec), spec, rules, locate(place, rules.table), work.watermarks, datetime.now(UTC), interval,
-                full=full, passed_over=passed_over(place),
+                full=full, passed_over=passed_over(place), forgotten=work.forgotten,
             )  # fmt: skip
     warnings = [said for outcome in found.values() for said in outcome["warnings"]]
     report({"run_key": run_key, "views": found, "warnings": warnings})
@@ -122,6 +122,22 @@ def materialize(
     written = sum(result.written + result.resumed for result in results)  # of a killed run too: it told nobody
     changed = written + sum(result.removed for result in results)
     report({"views": {result.view: asdict(result) for result in results}, "updated": {"keys": changed}})
+
+
+@app.command()
+def forget(
+    keys: Annotated[list[str], typer.Argument(help="join key and value: driver_id=1001", metavar="KEY=VALUE…")],
+    *,
+    view: Annotated[str | None, typer.Option(help="in this feature view only")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="do it; without, only say what would be removed")] = False,
+    allow_again: Annotated[bool, typer.Option("--allow-again", help="take the key off the list instead")] = False,
+) -> None:
+    """Remove all rows of a key from both stores and from the copies of them, and keep them from coming back."""
+    from data_pipeline.forgetting.command import forget as run
+
+    if yes and allow_again:
+        raise BadInput("--yes removes, --allow-again takes off the list", fix="Give one or the other")
+    report(run(keys, view, load_settings(), yes=yes, allow_again=allow_again))
 
 
 def main() -> NoReturn:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_pipeline.columns import ColumnMap, map_columns
+from data_pipeline.forgetting.forgotten_keys import ForgottenKeys
 from data_pipeline.interval import Interval
 from data_pipeline.reading.source import Account, Asked, Source
 from data_pipeline.run_folder import ViewRun
@@ -39,6 +40,7 @@ def ingest(
     *,
     full: bool = False,
     passed_over: Sequence[str] = (),
+    forgotten: ForgottenKeys | None = None,
 ) -> dict[str, Any]:
     """Pull what is new at the sources; the watermarks stay.
 
@@ -49,6 +51,7 @@ def ingest(
         interval: the rows that arrived in it instead; no watermark moves for them.
         full: all rows instead, whatever was read before.
         passed_over: files at the source that nobody can read, to be named.
+        forgotten: keys whose rows are not to come back; they count as not read, under `forgotten`.
 
     Returns:
         When the read began (`read_at`), `rows` that were read, `rows_at_source`, `rows_not_read` by reason,
@@ -66,7 +69,7 @@ def ingest(
     run.bind(view)
     shutil.rmtree(run.raw, ignore_errors=True)
     run.raw.mkdir(parents=True)
-    scope = _Scope(run, view, rules, watermarks, now, interval, full)
+    scope = _Scope(run, view, rules, watermarks, now, interval, full, forgotten)
     with RowProgress(f"ingest {view.name}", None) as progress:
         pulls = [_pull(scope, source, progress) for source in sources]
     outcome = {
@@ -94,6 +97,13 @@ class _Scope:
     now: datetime
     interval: Interval | None
     full: bool
+    forgotten: ForgottenKeys | None
+
+    def kept(self, chunk: pa.Table, columns: ColumnMap) -> pa.Table:
+        """The rows of keys that are not forgotten."""
+        if self.forgotten is None:
+            return chunk
+        return chunk.filter(pa.array(~self.forgotten.rows(chunk, self.view, columns.source_of)))
 
     def asked(self, source: Source, columns: ColumnMap) -> Asked:
         """What to ask of `source`."""
@@ -127,11 +137,13 @@ def _pull(scope: _Scope, source: Source, progress: RowProgress) -> dict[str, Any
     if why := scope.why_all(asked):
         account.notes.append(f"read from the beginning: {why}")
         asked = replace(asked, last=None)
-    parts = []
+    parts, forgotten = [], 0
     for found in _filled(source.read(asked, account)):
-        chunk = _readable(found, source.name)
-        parts.append(_write_part(scope.run, chunk))
-        progress.advance(chunk.num_rows)
+        chunk = scope.kept(_readable(found, source.name), columns)
+        forgotten += found.num_rows - chunk.num_rows
+        progress.advance(found.num_rows)
+        if chunk.num_rows:
+            parts.append(_write_part(scope.run, chunk))
     account.balance(source.name)
     until = scope.interval.until.isoformat() if scope.interval else None
     mark = Watermark(scope.view.name, source.name, columns.arrival, account.reached, asked.rules, account.seen)
@@ -139,6 +151,8 @@ def _pull(scope: _Scope, source: Source, progress: RowProgress) -> dict[str, Any
         "name": source.name,
         "ordered": source.ordered,
         **account.to_dict(),
+        "rows": account.read - forgotten,
+        "rows_not_read": {**account.not_read, **({"forgotten": forgotten} if forgotten else {})},
         "since": account.since.isoformat() if account.since else None,
         "until": until,
         "arrival": columns.arrival,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from data_pipeline.forgetting.forgotten_keys import ForgottenKeys
 from data_pipeline.run_folder import ViewRun, runs_after
 from data_pipeline.sources import SourceRules, load_sources
 from data_pipeline.watermarks import Watermarks
@@ -87,6 +88,11 @@ class Workplace:
     def watermarks(self) -> Watermarks:
         """How far the sources were read."""
         return Watermarks(self.settings.home / "watermarks")
+
+    @property
+    def forgotten(self) -> ForgottenKeys:
+        """The keys whose rows are not to come back."""
+        return ForgottenKeys.read(self.settings.home)
 
     def places(self, view: ViewSpec) -> Places:
         """Where the results for `view` go."""

@@ -59,7 +59,8 @@ class DeclaredView:
         """What the data pipeline needs, for data at `path`."""
         keys = {key.stored: key.kind for key in self.keys}
         features = {feature.stored: feature.kind for feature in self.features}
-        return ViewSpec(self.name, keys, features, path, self.timestamp, self.created, self.ttl)
+        names = tuple(key.name for key in self.keys)
+        return ViewSpec(self.name, keys, features, path, self.timestamp, self.created, self.ttl, names)
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class ViewSpec:
         timestamp: name of the event time column; stored as microseconds UTC.
         created: name of the column with the time at which the row was written at the source, if there is one.
         ttl: how old a value may be at the moment it is asked for; None for no limit.
+        key_names: what Feast calls `join_keys`, in their order; empty where it calls them the same.
     """
 
     name: str
@@ -82,6 +84,12 @@ class ViewSpec:
     timestamp: str
     created: str | None
     ttl: timedelta | None
+    key_names: tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """Join key as Feast calls it → stored column."""
+        return dict(zip(self.key_names or self.join_keys, self.join_keys, strict=True))
 
     @property
     def columns(self) -> dict[str, str]:
