@@ -25,6 +25,7 @@ from twinserve.features.views import ServedFeature, ServiceSpec
 
 pytestmark = pytest.mark.integration
 KEYS = list(range(200))
+ASKED = 1_000_000  # µs: the event time of all rows, the second 1
 SERVICE = ServiceSpec("shop", "ranking", {"id": "INT64"}, (ServedFeature("v", "x", "DOUBLE", None, ("id",)),))
 SLOTS = 16384
 
@@ -109,7 +110,7 @@ async def reader(cluster: Cluster, build: Callable[..., Contract]) -> AsyncItera
 
 
 async def read(reader: RedisReader, keys: list[int]) -> list[float]:
-    found: list[float] = (await reader.read({"id": keys}, 0)).values[:, 0].tolist()
+    found: list[float] = (await reader.read({"id": keys}, ASKED)).values[:, 0].tolist()
     return found
 
 

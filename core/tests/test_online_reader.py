@@ -549,7 +549,8 @@ async def test_a_password_is_needed_and_never_told(tmp_path: Path, reader_at: Re
         with server.client() as client:
             client.acl_setuser("reader", enabled=True, passwords=["+pass"], keys=["*"], commands=["+hmget", "+select"])
             client.select(3)
-            client.hset(redis_key("shop", {"id": ("INT64", 1)}), mapping={event_time_field("v"): b""})
+            fields = {event_time_field("v"): b"", feature_field("v", "x"): b""}
+            client.hset(redis_key("shop", {"id": ("INT64", 1)}), mapping=fields)
         urls = [
             f"redis://:s3cret%2F%40,x@127.0.0.1:{server.port}/3",
             f"redis://reader:pass@127.0.0.1:{server.port}/3",
