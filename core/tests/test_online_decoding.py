@@ -154,7 +154,7 @@ def test_event_times_are_compared_as_if_decoded(times: list[int | None], ttl: in
         assert set(expected) <= {Status.PRESENT}
 
 
-@pytest.mark.parametrize("asked", [NOW, NOW + 1, NOW + SECOND - 1], ids=["second", "µs behind it", "µs before it"])
+@pytest.mark.parametrize("asked", [NOW, NOW + 1, NOW + SECOND - 1], ids=["second", "just behind it", "just before it"])
 @pytest.mark.parametrize("ttl", [0, 1, 3600, None])
 def test_the_edges_of_what_is_fresh_are_the_same_in_both_twins(
     build: Callable[..., Contract], asked: int, ttl: int | None
