@@ -205,10 +205,13 @@ def test_reasons_of_missing_features_are_counted(stalls: Any) -> None:
     assert pq.read_table(extracted["features"]).num_rows == 4
 
 
-def test_a_run_keeps_the_parameters_that_it_began_with(stalls: Any) -> None:
+def test_a_run_is_of_the_parameters_that_it_began_with(stalls: Any) -> None:
     stalls.train("first", until="data-extraction")
     stalls.set_params(data_checks={"min_rows": 10_000})
+    with pytest.raises(BadInput, match=r"data_checks\.min_rows: 200 then, 10000 now"):
+        stalls.run("data-validation", "first")
 
+    stalls.set_params()
     assert stalls.run("data-validation", "first")["rows"] == 800
 
 
