@@ -21,8 +21,9 @@ from twinserve_local.sessions import stop_recorded
 
 # all that any of our commands makes in a home; whatever else is there is somebody else's
 OWN = (
-    *("airflow", "benchmarks", "bentoml", "cache", "demo", "deploy", "feast", "locks", "mlflow", "offline"),
-    *("predictions", "quarantine", "redis", "reports", "runs", "serving", "source", "watermarks"),
+    *("airflow", "benchmarks", "bentoml", "cache", "corrections", "demo", "deploy", "feast", "forgotten.json"),
+    *("home.json", "locks", "materialize", "mlflow", "offline", "predictions", "quarantine", "read_times", "redis"),
+    *("reports", "runs", "serving", "source", "watermarks"),
 )
 SERVERS = (("model-serving", "serve"), ("twinserve-local", "demo"))
 COMMANDS = {"data-pipeline", "training-pipeline", "model-serving", "twinserve-local"}
@@ -69,11 +70,11 @@ def stop_all(settings: Settings, home: Path) -> None:
 
 
 def remove_own(home: Path) -> list[Path]:
-    """Delete our folders in `home`, and `home` itself if that leaves it empty; gives what is left."""
+    """Delete our folders and files in `home`, and `home` itself if that leaves it empty; gives what is left."""
     for name in OWN:
         place = home / name
-        if place.is_symlink():
-            place.unlink()  # what it points to is not in the home
+        if place.is_symlink() or place.is_file():
+            place.unlink()  # what a link points to is not in the home
         elif place.is_dir():
             shutil.rmtree(place)
     left = sorted(home.iterdir())
