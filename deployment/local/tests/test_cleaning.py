@@ -68,7 +68,9 @@ def test_it_refuses_a_folder_that_holds_more() -> None:
 def test_it_removes_all_that_is_ours(tmp_path: Path) -> None:
     home = tmp_path / "home"
     for name in OWN:
-        (home / name / "below").mkdir(parents=True)
+        if not name.endswith(".json"):
+            (home / name / "below").mkdir(parents=True)
+    (home / "forgotten.json").write_text("{}")
     assert clean(home).returncode == 0
     assert not home.exists()
 
