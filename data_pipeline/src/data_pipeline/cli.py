@@ -126,7 +126,7 @@ def materialize(
 
 @app.command()
 def forget(
-    keys: Annotated[list[str], typer.Argument(help="join key and value: driver_id=1001", metavar="KEY=VALUE…")],
+    keys: Annotated[list[str], typer.Argument(help="join key and value: customer_id=1001", metavar="KEY=VALUE…")],
     *,
     view: Annotated[str | None, typer.Option(help="in this feature view only")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="do it; without, only say what would be removed")] = False,
