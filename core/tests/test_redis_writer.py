@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from twinserve.errors import TransientError
 from twinserve.features.online_view import OnlineView
 from twinserve.features.online_write import collect
-from twinserve.features.point_in_time import parquet_relation
 from twinserve.features.redis_layout import decode_event_time, decode_value, event_time_field, feature_field, redis_key
 from twinserve.features.redis_writer import Note, write_rows
 
@@ -45,7 +44,7 @@ def name_of(key: int) -> bytes:
 
 
 def write(client: redis.Redis, view: OnlineView, rows: pa.RecordBatch, done: int = 0) -> int:
-    return write_rows(client, view, [rows], NOTE, done, lambda _: None)
+    return write_rows(client, view, [rows], NOTE, done, lambda _: None).written
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -132,11 +131,13 @@ def test_rows_too_wide_for_little_memory_are_collected_with_more(
     table = pa.table({**columns, **{name: np.random.default_rng(1).normal(size=20_000) for name in names}})
     pq.write_table(table, tmp_path / "wide.parquet")
     monkeypatch.setattr("twinserve.features.online_write.MEMORY", 8 << 20)
-    view, relation = view_of(dict.fromkeys(names, "DOUBLE")), parquet_relation([str(tmp_path / "wide.parquet")])
+    view, paths = view_of(dict.fromkeys(names, "DOUBLE")), [tmp_path / "wide.parquet"]
     with pytest.raises(TransientError, match="out of memory"):
-        collect(tmp_path / "staged.parquet", "request", view, relation, "true", files={}, memory=8 << 20)
+        collect(
+            tmp_path / "staged.parquet", "request", view, paths, "true", files={}, otherwise="ahead", memory=8 << 20
+        )
     with caplog.at_level("INFO"):
-        staged = collect(tmp_path / "staged.parquet", "request", view, relation, "true", files={})
+        staged = collect(tmp_path / "staged.parquet", "request", view, paths, "true", files={}, otherwise="ahead")
     assert staged.rows == sum(batch.num_rows for batch in staged.batches(0)) == 20_000
     assert "need more than 8 MB" in caplog.text
     assert sum(batch.num_rows for batch in staged.batches(19_990)) == 10

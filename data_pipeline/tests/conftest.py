@@ -24,7 +24,6 @@ from data_pipeline.cli import main
 from data_pipeline.columns import map_columns
 from data_pipeline.ingest import ingest
 from data_pipeline.interval import Interval
-from data_pipeline.ledger import Ledger
 from data_pipeline.offline_files import publishing
 from data_pipeline.publish import Published
 from data_pipeline.publishing.corrections import CorrectionLog
@@ -37,6 +36,7 @@ from data_pipeline.sources import Checks, SourceRules
 from data_pipeline.validate import Places, account, explore_and_validate, sort_rows
 from data_pipeline.watermarks import Watermark, Watermarks
 from twinserve.features.views import ViewSpec
+from twinserve.ledger import Ledger
 
 REPO = Path(__file__).parents[1] / "feature_repo"
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)

@@ -33,7 +33,9 @@ from serving_worlds import (
 from waiting import until
 
 from model_serving.batch.batch_prediction import batch_prediction
+from model_serving.batch.shard_scoring import ShardRows
 from twinserve.errors import BadInput, ContractMismatch, StepMissing
+from twinserve.ledger import LedgerMismatch
 from twinserve.registry import ServedModel
 
 pytestmark = pytest.mark.integration
@@ -84,6 +86,7 @@ def test_one_output_row_per_input_row_in_input_order(batch: Batch, good: Path) -
         "predicted": 3,
         "left_out": {"null": 1, "stale": 1, "unknown": 1},
         "passed_as_nan": {"rows": 0, "views": {}},
+        "ledger": {"seen": 6, "predicted": 3, "ignored": {"null": 1, "stale": 1, "unknown": 1}},
         "scores": {
             "min": scores.min(), "max": scores.max(), "mean": pytest.approx(scores.mean()),
             "std": pytest.approx(scores.std()),
@@ -97,6 +100,20 @@ def test_one_output_row_per_input_row_in_input_order(batch: Batch, good: Path) -
         "finished_before": False,
     }  # fmt: skip
     assert result["rows_per_second"] > 0
+
+
+def test_rows_that_go_astray_while_they_are_scored_fail_the_run(
+    batch: Batch, good: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch.init()
+    assert batch.extract(good)["ledger"] == {"seen": 6, "joined": 6, "ignored": {}}
+    whole = ShardRows.chunks
+    with monkeypatch.context() as patch:
+        patch.setattr(ShardRows, "chunks", lambda rows: ((found.slice(2), more) for found, more in whole(rows)))
+        with pytest.raises(LedgerMismatch, match=r"shard 0 of run .* was given 6 rows and accounts for 4"):
+            batch.predict()
+    assert not batch.run.output.exists()
+    assert batch.predict()["ledger"]["seen"] == 6
 
 
 def test_a_file_shaped_like_the_sample_gives_ten_predictions(rides: World, write: Callable[..., Path]) -> None:

@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_pipeline.bad_rows import BadRows
-from data_pipeline.ledger import Ledger
 from data_pipeline.raw_rows import RawPart, read_raw
 from data_pipeline.run_folder import ViewRun
 from twinserve.atomic import atomic_file
 from twinserve.features.views import ViewSpec
+from twinserve.ledger import Ledger
 from twinserve.source_values.casting import EXPECTED, arrow_type, cast_column, cast_key
 
 ROW = "_row"  # number of the raw row that a clean one was made of

@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 from data_pipeline.bad_rows import BadRows
 from data_pipeline.checks import find_bad_rows
 from data_pipeline.clean import LAST, ROW
-from data_pipeline.ledger import Ledger
 from data_pipeline.offline_files import newest_event, newest_rows, publishing
 from data_pipeline.publish import Plan, Publisher
 from data_pipeline.publishing.corrections import Correction, CorrectionLog, write_corrections
@@ -33,6 +32,7 @@ from data_pipeline.watermarks import Watermark, Watermarks
 from twinserve.atomic import write_atomically
 from twinserve.errors import PermanentError, StepMissing
 from twinserve.features.views import ViewSpec
+from twinserve.ledger import Ledger
 
 EXAMPLES = 10
 CONTRADICTION = "contradicts another row of the same keys and times"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from data_pipeline.ledger import Ledger
 from data_pipeline.sources import Checks, Freshness, Rule
+from twinserve.ledger import Ledger
 
 Status = Literal["ok", "warn", "fail"]
 

@@ -31,8 +31,8 @@ from twinserve.errors import BadInput
 from twinserve.features.day_files import signature
 from twinserve.features.feast_errors import feast_errors
 from twinserve.features.online_view import OnlineView, online_view
-from twinserve.features.online_write import Progress, collect, finished, refuse_keyless, staging_file, write_staged
-from twinserve.features.point_in_time import parquet_relation, quoted
+from twinserve.features.online_write import Progress, collect, finished, staging_file, write_staged
+from twinserve.features.point_in_time import quoted
 from twinserve.features.source_files import Span, files_touching, parquet_files, source_path
 from twinserve.features.staged_rows import StagedRows, staged_rows
 from twinserve.features.written_fields import WrittenFields, fields_by_view
@@ -122,11 +122,12 @@ class _Request:
         return f"{self.view.digest} {_digest(f'{self.files} {self.start} {self.end}')}"
 
     def collected(self, memory: int | None) -> StagedRows:
-        refuse_keyless(self.view, map(Path, self.files))
         at = f"CAST({quoted(self.view.timestamp)} AS TIMESTAMPTZ)"
         where = f"{at} BETWEEN '{self.start.isoformat()}' AND '{self.end.isoformat()}'"
-        relation = parquet_relation(list(self.files))
-        return collect(self.file, self.request, self.view, relation, where, files=self.files, memory=memory)
+        paths = [Path(file) for file in self.files]
+        return collect(
+            self.file, self.request, self.view, paths, where, files=self.files, otherwise="other_time", memory=memory
+        )
 
 
 def _finish(client: redis.Redis, view: OnlineView, staged: StagedRows, task: MaterializationTask) -> None:

@@ -79,6 +79,14 @@ class FeatureFiles:
                         fix="Rename it back, or in all files and in the feature view",
                     )
 
+    def replaced(self) -> bool:
+        """Whether a file is another than when this object was made: what was read may be of the one and of the other.
+
+        Raises:
+            TransientError: one has gone.
+        """
+        return any(_state(file) != before for file, before in self._states.items())
+
     def batches(self) -> Iterator[tuple[Path, pa.Table]]:
         """Tables of the required columns, as stored, and of the features, typed; always the same rows in one order.
 

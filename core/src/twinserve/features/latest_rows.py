@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from twinserve.features.point_in_time import quoted, refuse_alike, typed
 
-_AT = "__at"
+_AT, _ROWS = "__at", "__rows"
 _PLACE = ("file_index", "file_row_number")  # which DuckDB gives for every row of a Parquet file
 
 
@@ -19,6 +19,8 @@ def latest_sql(
     timestamp: str,
     created: str | None,
     where: str,
+    *,
+    count: str | None = None,
 ) -> str:
     """SQL that gives the latest row of each key: keys, features, event time and created, typed as Feast declares.
 
@@ -30,6 +32,7 @@ def latest_sql(
         keys: stored column → Feast type.
         features: stored column → Feast type.
         where: SQL condition on the stored rows; `true` for all.
+        count: a further column, with how many stored rows the key has: none of a key that went astray on the way.
 
     Raises:
         BadInput: two columns differ only by case.
@@ -41,13 +44,14 @@ def latest_sql(
     typed_columns = ", ".join(f"{typed(column, kind)} AS {quoted(column)}" for column, kind in columns.items())
     known = f"FROM {relation} WHERE ({where}) AND {quoted(timestamp)} IS NOT NULL"
     typed_keys = [f"{typed(key, kind)} AS {quoted(key)}" for key, kind in keys.items()]
-    newest = f"SELECT {', '.join([*typed_keys, f'max({at}) AS {_AT}'])} {known} GROUP BY ALL"
+    newest = f"SELECT {', '.join([*typed_keys, f'max({at}) AS {_AT}', f'count(*) AS {_ROWS}'])} {known} GROUP BY ALL"
     same = [f"f.{key} IS NOT DISTINCT FROM newest.{key}" for key in names] + [f"f.{_AT} = newest.{_AT}"]
     ties = ", ".join(f"f.{column} DESC NULLS LAST" for column in [*([quoted(created)] if created else []), *_PLACE])
     rows = f"SELECT {typed_columns}, {at} AS {_AT}, {', '.join(_PLACE)} {known}"
-    part = f"PARTITION BY {', '.join(names)} " if names else ""
+    part = f"PARTITION BY {', '.join(f'f.{name}' for name in names)} " if names else ""
+    counted = f", newest.{_ROWS} AS {quoted(count)}" if count else ""
     return (
-        f"SELECT {', '.join(f'f.{quoted(column)}' for column in columns)} FROM ({rows}) f "
-        f"SEMI JOIN ({newest}) newest ON {' AND '.join(same)} "
+        f"SELECT {', '.join(f'f.{quoted(column)}' for column in columns)}{counted} FROM ({rows}) f "
+        f"JOIN ({newest}) newest ON {' AND '.join(same)} "
         f"QUALIFY row_number() OVER ({part}ORDER BY {ties}) = 1"
     )

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import redis
 
@@ -35,11 +35,10 @@ from twinserve.features.online_write import (
     collect,
     duck_limits,
     finished,
-    refuse_keyless,
     staging_file,
     write_staged,
 )
-from twinserve.features.point_in_time import parquet_relation, quoted
+from twinserve.features.point_in_time import quoted
 from twinserve.features.source_files import source_path
 from twinserve.features.staged_rows import StagedRows, staged_rows
 from twinserve.features.store import open_store
@@ -62,6 +61,8 @@ class ViewResult:
         written: keys whose row in Redis was set; the others held the same row, or a newer one.
         resumed: keys that an earlier run had been through when it was killed.
         removed: keys whose row in Redis the offline store no longer had.
+        ledger: where `rows` of the files that were read went, and where their `keys` did; None where Feast wrote, which
+            counts nothing.
         rows_per_second: of `keys`, while they were written; 0 where none was.
     """
 
@@ -73,6 +74,7 @@ class ViewResult:
     resumed: int = 0
     rows_per_second: int = 0
     removed: int = 0
+    ledger: dict[str, Any] | None = None
 
 
 def materialize(
@@ -88,6 +90,7 @@ def materialize(
 
     Raises:
         StepMissing: nothing is applied yet, or a view has no data.
+        LedgerMismatch: rows that were read, or keys that were sent, are not all accounted for.
         BadInput: a data file is damaged, or has other columns or types than its view; two features share a field; with
             `full`, Feast's own engine writes a view, which compares nothing.
         TransientError: Redis or the registry can't be reached, or the disk is full.
@@ -134,7 +137,7 @@ def _by_feast(store: FeatureStore, view: FeatureView, now: datetime) -> ViewResu
 
     with contextlib.redirect_stdout(io.StringIO()):  # Feast prints; our standard output ends in JSON
         store.materialize(_start(view, now), now, [view.name])
-    return ViewResult(view.name, 0, 0, 0, 0)
+    return ViewResult(view.name, 0, 0, 0, 0, ledger=None)
 
 
 def _start(view: FeatureView, now: datetime) -> datetime:
@@ -214,11 +217,9 @@ class _OneView:
         self._store.registry.apply_materialization(self._feast_view, self._store.project, start, self._now)
 
     def _collect(self, due: dict[str, str]) -> StagedRows:
-        refuse_keyless(self._view, (self._source / name for name in due))
-        relation = parquet_relation([str(self._source / name) for name in due])
+        paths = [self._source / name for name in due]
         until_now = f"CAST({quoted(self._view.timestamp)} AS TIMESTAMPTZ) <= '{self._now.isoformat()}'"
-        later = f"SELECT DISTINCT filename FROM {relation} WHERE NOT ({until_now})"
-        return collect(self._file, self._view.digest, self._view, relation, until_now, files=due, later_sql=later)
+        return collect(self._file, self._view.digest, self._view, paths, until_now, files=due, otherwise="ahead")
 
     def _finish(self, staged: StagedRows) -> Written:
         done = write_staged(self._client, self._view, staged, self._bar)
@@ -234,7 +235,9 @@ class _OneView:
 
     def _result(self, read: int, unchanged: int, total: Written) -> ViewResult:
         rate = round(total.keys / max(total.seconds, 1e-6)) if total.keys else 0
-        return ViewResult(self._feast_view.name, read, unchanged, total.keys, total.written, total.resumed, rate)
+        ledger = {"rows": total.rows.to_dict(), "keys": total.ledger.to_dict()}
+        name, written = self._feast_view.name, total.told.written
+        return ViewResult(name, read, unchanged, total.keys, written, total.resumed, rate, ledger=ledger)
 
 
 def _same(read: str | None, state: str) -> bool:

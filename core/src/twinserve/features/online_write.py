@@ -6,9 +6,9 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -20,14 +20,16 @@ from twinserve.features.duck import DuckLimits, memory_share
 from twinserve.features.feature_rows import FeatureFiles
 from twinserve.features.latest_rows import latest_sql
 from twinserve.features.online_view import OnlineView
-from twinserve.features.point_in_time import quoted
-from twinserve.features.redis_writer import Note, write_rows
-from twinserve.features.staged_rows import StagedRows, stage_rows
+from twinserve.features.point_in_time import parquet_relation, quoted
+from twinserve.features.redis_writer import Note, Told, write_rows
+from twinserve.features.staged_rows import COUNT, LeftOut, StagedRows, stage_rows
+from twinserve.ledger import Ledger, LedgerMismatch
 from twinserve.settings import safe_name
 
 logger = logging.getLogger(__name__)
 MEMORY = 256 << 20
 THREADS = 4
+TRIES = 3
 
 
 class Progress(Protocol):
@@ -46,22 +48,32 @@ class Written:
 
     Attributes:
         keys: keys that it went through.
-        written: those whose row in Redis it set; the others held the same row, or a newer one.
         resumed: keys before them, which an earlier run had been through when it ended.
         seconds: from the first chunk to the last.
+        told: what became of the keys.
+        rows: where the stored rows went.
     """
 
     keys: int = 0
-    written: int = 0
     resumed: int = 0
     seconds: float = 0.0
+    told: Told = field(default_factory=Told)
+    rows: Ledger = field(default_factory=lambda: Ledger(0, {}))
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where the keys went."""
+        went = {"written": self.told.written, "resumed": self.resumed}
+        ignored = {"as_stored": self.told.as_stored, "newer_online": self.told.newer_online}
+        return Ledger(self.keys + self.resumed, went, ignored)
 
     def __add__(self, other: Written) -> Written:
         return Written(
             self.keys + other.keys,
-            self.written + other.written,
             self.resumed + other.resumed,
             self.seconds + other.seconds,
+            self.told.and_of(other.told),
+            self.rows + other.rows,
         )
 
 
@@ -70,44 +82,83 @@ def staging_file(folder: Path, view: OnlineView) -> Path:
     return folder / f"{safe_name(f'{view.project}.{view.name}'[:200])}.parquet"
 
 
-def refuse_keyless(view: OnlineView, files: Iterable[Path]) -> None:
-    """A file without a key or the event time would be read as rows of nobody, and left out without a word.
-
-    Raises:
-        BadInput: a file is damaged or lacks one of them; names it.
-    """
-    FeatureFiles(view.name, list(files), [*view.stored_keys, view.timestamp], {})
-
-
 def collect(
     path: Path,
     request: str,
     view: OnlineView,
-    relation: str,
-    where: str,
+    paths: Sequence[Path],
+    when: str,
     *,
     files: dict[str, str],
+    otherwise: str,
     memory: int | None = None,
-    later_sql: str | None = None,
 ) -> StagedRows:
-    """Stage the latest row of each key. A row without a key is no row of anybody, and left out.
+    """Stage the latest row of each key. A row without a key or an event time is no row of anybody, and left out.
+
+    A file that is replaced meanwhile, as by a push, may be counted as the one and read as the other: then all is
+    collected anew.
 
     Args:
-        relation: SQL of the stored rows.
-        where: SQL condition on them.
+        paths: files with the stored rows.
+        when: SQL condition on their event time.
+        otherwise: the name of the rule by which rows of other times are left out.
         memory: bytes that DuckDB may take; if None, `MEMORY`, or its usual share for rows too wide for that.
+
+    Raises:
+        BadInput: a file is damaged or lacks a key or the event time, without which it would be read as rows of nobody.
+        LedgerMismatch: not every row of the files is accounted for.
+        TransientError: files were replaced time and again.
     """
-    conditions = [f"({where})", *(f"{quoted(key)} IS NOT NULL" for key in view.stored_keys)]
-    sql = latest_sql(
-        relation, view.stored_keys, view.stored_features, view.timestamp, view.created, " AND ".join(conditions)
+    for _ in range(TRIES):
+        stored = FeatureFiles(view.name, list(paths), [*view.stored_keys, view.timestamp], {})
+        left_out = LeftOut(_left_out_sql(view, paths, when), otherwise)
+        staged = _staged(path, request, view, _latest(view, paths, when), files, stored.rows, left_out, memory)
+        try:
+            staged.ledger().balanced(f"materialize of {view.name}")
+        except LedgerMismatch:
+            staged.discard()
+            if not stored.replaced():
+                raise
+        else:
+            return staged
+    raise TransientError(f"files of {view.name} were replaced while they were read", fix="Run the command again")
+
+
+def _latest(view: OnlineView, paths: Sequence[Path], when: str) -> str:
+    where = " AND ".join([f"({when})", *(f"{quoted(key)} IS NOT NULL" for key in view.stored_keys)])
+    relation, keys, features = parquet_relation([str(path) for path in paths]), view.stored_keys, view.stored_features
+    return latest_sql(relation, keys, features, view.timestamp, view.created, where, count=COUNT)
+
+
+def _left_out_sql(view: OnlineView, paths: Sequence[Path], when: str) -> str:
+    """By file, as `LeftOut` says. The condition lets DuckDB pass over what holds no such row by its statistics."""
+    keyless = " OR ".join(f"{quoted(key)} IS NULL" for key in view.stored_keys) or "false"
+    time = f"{quoted(view.timestamp)} IS NULL"
+    return (
+        f"SELECT filename, count(*) FILTER (WHERE NOT ({when})), "
+        f"count(*) FILTER (WHERE {time} OR (({when}) AND ({keyless}))) "
+        f"FROM {parquet_relation([str(path) for path in paths])} "
+        f"WHERE NOT ({when}) OR {time} OR {keyless} GROUP BY filename"
     )
+
+
+def _staged(
+    path: Path,
+    request: str,
+    view: OnlineView,
+    sql: str,
+    files: dict[str, str],
+    read: int,
+    left_out: LeftOut,
+    memory: int | None,
+) -> StagedRows:
     try:
-        return stage_rows(path, request, sql, duck_limits(path, memory or MEMORY), files, later_sql)
+        return stage_rows(path, request, sql, duck_limits(path, memory or MEMORY), files, read, left_out)
     except TransientError as error:
         if memory or not isinstance(error.__cause__, duckdb.OutOfMemoryException):
             raise
     logger.info("the rows of %s need more than %s MB", view.name, MEMORY >> 20)
-    return stage_rows(path, request, sql, duck_limits(path, memory_share()), files, later_sql)
+    return stage_rows(path, request, sql, duck_limits(path, memory_share()), files, read, left_out)
 
 
 def duck_limits(path: Path, memory: int = MEMORY) -> DuckLimits:
@@ -121,14 +172,17 @@ def write_staged(client: redis.Redis, view: OnlineView, staged: StagedRows, bar:
     """Write what this Redis has not been given yet; remembers in it how far that is.
 
     Raises:
+        LedgerMismatch: Redis has answered for more or fewer keys than were sent.
         TransientError: Redis is gone or full; the next run goes on from there.
     """
     note = progress_note(view, staged)
     done = min(note.rows(client), staged.rows)
     began = time.monotonic()
     with bar(staged.rows - done) as progress:
-        written = write_rows(client, view, staged.batches(done), note, done, progress.update)
-    return Written(staged.rows - done, written, done, time.monotonic() - began)
+        told = write_rows(client, view, staged.batches(done), note, done, progress.update)
+    written = Written(staged.rows - done, done, time.monotonic() - began, told, staged.ledger())
+    written.ledger.balanced(f"materialize of {view.name}")
+    return written
 
 
 def finished(client: redis.Redis, view: OnlineView, staged: StagedRows) -> None:

@@ -2,6 +2,8 @@
 
 A script runs alone in Redis, so that no other writer comes between the question which row is newer and the answer.
 A row is written when Redis holds none of its key, an older one, or another one of the same event time (a correction).
+What became of the others is counted where it is decided: a chunk says how many rows were written, were there as they
+are, or gave way to a newer one.
 With the rows a chunk notes how many of them are done, so that whoever resumes after a kill skips what is in this
 very Redis and nothing else. A chunk is refused where the note is not that of the chunk before it: after one that failed
 none of those already on their way is written, nor is the rest into a Redis that was flushed. Layout:
@@ -17,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -80,6 +82,8 @@ local function same(key, at)
   return true
 end
 
+local written, as_stored, newer_online = 0, 0, 0
+
 local function write(key, at)
   local row = {key, stamp, ARGV[at]}
   for i = 1, width do
@@ -91,20 +95,24 @@ local function write(key, at)
     end
   end
   if #row > 1 then redis.call('HSET', unpack(row)) end
+  written = written + 1
   if expiry > 0 then redis.call('EXPIRE', key, expiry) end
 end
 
-local written, at = 0, HEAD + width + 1
+local at = HEAD + width + 1
 for i = 2, #KEYS do
   local held = redis.call('HGET', KEYS[i], stamp)
-  if not held or (held == ARGV[at] and not same(KEYS[i], at)) or (held ~= ARGV[at] and not newer(held, ARGV[at])) then
+  if held == ARGV[at] and same(KEYS[i], at) then
+    as_stored = as_stored + 1
+  elseif held and held ~= ARGV[at] and newer(held, ARGV[at]) then
+    newer_online = newer_online + 1
+  else
     write(KEYS[i], at)
-    written = written + 1
   end
   at = at + 1 + width
 end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
-return written
+return {written, as_stored, newer_online}
 """
 
 
@@ -131,6 +139,23 @@ class Note:
         return f"{self.run} {rows}".encode()
 
 
+class Told(NamedTuple):
+    """What became of rows, as Redis says.
+
+    Attributes:
+        as_stored: Redis held the same row.
+        newer_online: it held one with a later event time.
+    """
+
+    written: int = 0
+    as_stored: int = 0
+    newer_online: int = 0
+
+    def and_of(self, other: Told) -> Told:
+        """Of both."""
+        return Told(*(one + more for one, more in zip(self, other, strict=True)))
+
+
 def write_rows(
     client: redis.Redis,
     view: OnlineView,
@@ -138,7 +163,7 @@ def write_rows(
     note: Note,
     done: int,
     tell: Callable[[int], object],
-) -> int:
+) -> Told:
     """Write stored rows, one a key.
 
     Args:
@@ -146,23 +171,20 @@ def write_rows(
         done: rows of the run that came before these.
         tell: called with the number of rows of each chunk that Redis has.
 
-    Returns:
-        How many of them Redis did not have as they are, or newer.
-
     Raises:
         TransientError: Redis is gone or full.
         BadInput: Redis does not let us write, or a value does not fit its type.
     """
-    written = 0
+    told = Told()
     with _pipelined(client) as replies:
         for parts, rows in _commands(view, batches, note, done):
-            for count, size in replies.after_sending(parts, rows):
-                written += count
+            for found, size in replies.after_sending(parts, rows):
+                told = told.and_of(found)
                 tell(size)
-        for count, size in replies.outstanding():
-            written += count
+        for found, size in replies.outstanding():
+            told = told.and_of(found)
             tell(size)
-    return written
+    return told
 
 
 class _Replies:
@@ -172,21 +194,21 @@ class _Replies:
         self._connection = connection
         self._sent: deque[int] = deque()
 
-    def after_sending(self, parts: list[Any], rows: int) -> Iterator[tuple[int, int]]:
-        """Send a command; the answers (written, rows) that must have come before it may go."""
+    def after_sending(self, parts: list[Any], rows: int) -> Iterator[tuple[Told, int]]:
+        """Send a command; the answers (what became of how many rows) that must have come before it may go."""
         while len(self._sent) >= AHEAD:
             yield self._answer()
         self._connection.send_packed_command(parts, check_health=False)
         self._sent.append(rows)
 
-    def outstanding(self) -> Iterator[tuple[int, int]]:
+    def outstanding(self) -> Iterator[tuple[Told, int]]:
         """The answers that are still to come."""
         while self._sent:
             yield self._answer()
 
-    def _answer(self) -> tuple[int, int]:
-        written = int(self._connection.read_response())
-        return written, self._sent.popleft()
+    def _answer(self) -> tuple[Told, int]:
+        told = Told(*self._connection.read_response())
+        return told, self._sent.popleft()
 
 
 @contextmanager

@@ -13,15 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from twinserve.atomic import atomic_file
 from twinserve.features.duck import DuckLimits, duck
+from twinserve.ledger import Ledger
 from twinserve.parquet_batches import parquet_batches
 
 BATCH_ROWS = 16_384
 BATCH_BYTES = 8 << 20
 ROW_GROUP = 2 * BATCH_ROWS
+COUNT = "__twinserve_rows"  # a column of the file: how many stored rows a key has
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class StagedRows:
         request: what was asked for when they were collected.
         files: the day files that they are from, each with its signature then.
         unfinished: those of `files` that also hold rows whose time has not come.
+        read: rows that these files have, by their footers.
+        left_out: the rule by which rows were left out → rows.
     """
 
     path: Path
@@ -41,6 +46,14 @@ class StagedRows:
     rows: int
     files: dict[str, str]
     unfinished: tuple[str, ...]
+    read: int
+    left_out: dict[str, int]
+
+    def ledger(self) -> Ledger:
+        """Where the rows that were read went: those of a key that is staged are counted by the key itself."""
+        with pq.ParquetFile(self.path) as file:
+            stored = sum(pc.sum(batch[COUNT]).as_py() or 0 for batch in parquet_batches(file, columns=[COUNT]))
+        return Ledger(self.read, {"keys": self.rows}, {"older_row": stored - self.rows, **self.left_out})
 
     def batches(self, skip: int) -> Iterator[pa.RecordBatch]:
         """The rows behind the first `skip`, in batches of a few megabytes."""
@@ -62,13 +75,26 @@ class StagedRows:
         self.path.unlink(missing_ok=True)
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """What a query is not to take.
+
+    Attributes:
+        sql: gives a file's name, its rows for which it is not the time, and its rows without a key or an event time.
+        rule: the name of the first rule.
+    """
+
+    sql: str
+    rule: str
+
+
 def stage_rows(
-    path: Path, request: str, sql: str, limits: DuckLimits, files: dict[str, str], later_sql: str | None = None
+    path: Path, request: str, sql: str, limits: DuckLimits, files: dict[str, str], read: int, left_out: LeftOut
 ) -> StagedRows:
-    """Collect the rows of an SQL query.
+    """Collect the rows of an SQL query, which gives a column `COUNT`.
 
     Args:
-        later_sql: gives those of `files` that hold rows for later.
+        read: rows of `files`.
 
     Raises:
         BadInput: a data file is damaged, or has other columns or types than the query needs.
@@ -76,16 +102,19 @@ def stage_rows(
     """
     run = secrets.token_hex(8)
     with duck(limits) as connection:
-        later = tuple(sorted(name for (name,) in connection.sql(later_sql).fetchall())) if later_sql else ()
-        about = json.dumps({"run": run, "request": request, "files": files, "unfinished": later})
+        found = connection.sql(left_out.sql).fetchall()
+        later = sorted(name for name, rows, _ in found if rows)
+        counts = {left_out.rule: sum(rows for _, rows, _ in found), "no_key_or_time": sum(rows for *_, rows in found)}
+        facts = {"run": run, "request": request, "files": files, "unfinished": later, "read": read, "left_out": counts}
+        about = json.dumps(facts)
         with atomic_file(path) as draft:
             connection.execute(
                 f"COPY ({sql}) TO {_text(str(draft))} (FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE {ROW_GROUP}, "
                 f"ROW_GROUP_SIZE_BYTES {4 * BATCH_BYTES}, KV_METADATA {{staged: {_text(about)}}})"
             )
-    found = staged_rows(path)
-    assert found is not None, f"{path} vanished"  # noqa: S101 - nobody else writes it: the caller holds its lock
-    return found
+    staged = staged_rows(path)
+    assert staged is not None, f"{path} vanished"  # noqa: S101 - nobody else writes it: the caller holds its lock
+    return staged
 
 
 def staged_rows(path: Path, request: str | None = None) -> StagedRows | None:
@@ -93,16 +122,17 @@ def staged_rows(path: Path, request: str | None = None) -> StagedRows | None:
     try:
         metadata = pq.read_metadata(path)
         about = json.loads((metadata.metadata or {})[b"staged"])
+        about["rows"], about["unfinished"] = metadata.num_rows, tuple(about["unfinished"])
+        staged = StagedRows(path, **about)
     except FileNotFoundError:
         return None
-    except (OSError, KeyError, ValueError):  # ArrowInvalid is a ValueError
+    except (OSError, KeyError, TypeError, ValueError):  # ArrowInvalid is a ValueError; an earlier release noted less
         path.unlink(missing_ok=True)
         return None
-    if request is not None and about["request"] != request:
+    if request is not None and staged.request != request:
         path.unlink(missing_ok=True)
         return None
-    unfinished = tuple(about["unfinished"])
-    return StagedRows(path, about["run"], about["request"], metadata.num_rows, about["files"], unfinished)
+    return staged
 
 
 def _batch_rows(metadata: pq.FileMetaData) -> int:

@@ -12,6 +12,7 @@ from model_serving.batch.run import BatchRun
 from model_serving.batch.shard_scoring import score_shard
 from model_serving.batch.shards import shard_name
 from twinserve.errors import BadInput, ContractMismatch
+from twinserve.ledger import Ledger
 from twinserve.progress import RowProgress
 from twinserve.registry import ServedModel
 
@@ -29,6 +30,7 @@ def batch_prediction(run: BatchRun, load_version: LoadVersion, shard: int | None
         BadInput: there is no such shard, or something else lies in the output's place. Or the run is of another model,
             or of other definitions.
         StepMissing: an earlier step has not run.
+        LedgerMismatch: rows that were extracted have neither a score nor a reason.
         ContractMismatch: the pinned version's artifact is damaged, or its name stands for another model by now.
         TransientError: MLflow can't be reached, the disk is full, or another step of the run is at work.
     """
@@ -44,9 +46,13 @@ def _predicted(run: BatchRun, load_version: LoadVersion, shard: int | None) -> d
     rows = 0 if finished_before else _score(run, load_version, wanted)
     finished = finished_before or publish(run, sources)
     seconds = time.monotonic() - began
+    told = _told(run, finished, wanted)
+    extracted = told.rows if finished_before else _extracted_rows(run, wanted)
+    ledger = Ledger(extracted, {"predicted": told.predicted}, told.left_out)
     return {
         **({} if shard is None else {"shard": shard, "shards": len(sources)}),
-        **_figures(_told(run, finished, wanted)),
+        **_figures(told),
+        "ledger": ledger.balanced(f"batch-prediction of run {run.key!r}").to_dict(),
         "output": str(run.output),
         "published": finished is not None,
         "finished_before": finished_before is not None,
@@ -86,8 +92,7 @@ def _one(run: BatchRun, sources: Sequence[Source], shard: int) -> Source:
 def _score(run: BatchRun, load_version: LoadVersion, wanted: Sequence[Source]) -> int:
     """Score what is not done yet; gives the number of rows."""
     extraction, model = run.needed_extraction(), None
-    total = sum(extraction.rows_of(source.shard) for source in wanted)
-    with RowProgress("predict", total) as progress:
+    with RowProgress("predict", _extracted_rows(run, wanted)) as progress:
         for source in wanted:
             # in this order: what is no longer among the unfinished was published
             if done(run, source) or Finished.read(run.output):
@@ -95,6 +100,11 @@ def _score(run: BatchRun, load_version: LoadVersion, wanted: Sequence[Source]) -
             model = model or _pinned(run, load_version)
             score_shard(run, extraction, source, model, progress)
     return progress.rows
+
+
+def _extracted_rows(run: BatchRun, wanted: Sequence[Source]) -> int:
+    extraction = run.needed_extraction()
+    return sum(extraction.rows_of(source.shard) for source in wanted)
 
 
 def _pinned(run: BatchRun, load_version: LoadVersion) -> ServedModel:

@@ -22,6 +22,7 @@ from twinserve.contract import Contract
 from twinserve.errors import BadInput
 from twinserve.features.service import describe_service
 from twinserve.features.store import open_store
+from twinserve.ledger import Ledger
 from twinserve.overlap import read_ahead
 from twinserve.progress import RowProgress
 from twinserve.settings import Settings
@@ -43,6 +44,7 @@ def data_extraction(
         BadInput: the file can't be used, or the run key has been used up by another input; names the file, the
             column and the first bad line. Or the run is of another model, or of other definitions.
         StepMissing: the run is not pinned yet, or there are no features to join.
+        LedgerMismatch: the join gives another number of rows than the input has.
         ContractMismatch: the definitions have changed since the run was pinned, and no longer fit.
         TransientError: another step of the run is at work, or the disk is full.
     """
@@ -104,8 +106,7 @@ def _join(store: Any, run: BatchRun, rows: int, contract: Contract, shard_rows: 
                 yield batch
 
         joined = write_shards(counted(), first.schema, run.features, shard_rows, identity)
-    if joined != rows:
-        raise RuntimeError(f"{rows} input rows, {joined} joined rows")
+    Ledger(rows, {"joined": joined}).balanced(f"data-extraction of run {run.key!r}")
     run.asked.unlink()
 
 
@@ -130,6 +131,7 @@ def _noted(run: BatchRun, pin: Pin, source: Path, found: TypedInput, shard_rows:
 def _result(source: Path, rows: int, shards: int, began: float) -> dict[str, Any]:
     return {
         "rows": rows,
+        "ledger": Ledger(rows, {"joined": rows}).to_dict(),  # held against what was joined while it was
         "input": str(source),
         "shards": shards,
         "seconds": round(time.monotonic() - began, 3),

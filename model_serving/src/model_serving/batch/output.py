@@ -22,6 +22,7 @@ from model_serving.batch.score_summary import ScoreSummary
 from model_serving.batch.shards import shard_name
 from model_serving.passed_as_nan import PassedSummary
 from twinserve.errors import BadInput
+from twinserve.ledger import Ledger
 
 FOOTER_KEY = b"twinserve"
 EARLIER_NAME = "predictions.parquet"
@@ -64,6 +65,10 @@ class Facts(Source):
     left_out: dict[str, int]
     scores: ScoreSummary | None = None  # an earlier release did not keep them
     passed_as_nan: PassedSummary | None = None  # an earlier release did not count them
+
+    def ledger(self, extracted: int) -> Ledger:
+        """Where the rows that were extracted went: they have a score, or the reason why not."""
+        return Ledger(extracted, {"predicted": self.predicted}, self.left_out)
 
     @classmethod
     def read(cls, file: Path) -> Self | None:

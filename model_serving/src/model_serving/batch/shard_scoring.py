@@ -38,6 +38,7 @@ def score_shard(
     """Write the output file of one shard.
 
     Raises:
+        LedgerMismatch: not every row that was extracted has a score or a reason; no file is written.
         StepMissing: its features are missing or damaged.
         TransientError: the disk is full.
     """
@@ -53,14 +54,20 @@ def score_shard(
                     tally, summary = tally + chunk.reasons, summary.joined(chunk.scores)
                     passed = passed.joined(chunk.passed)
                     progress.advance(chunk.output.num_rows)
-        writer.add_key_value_metadata(_facts(source, tally, summary, passed).footer())
+        facts = _facts(source, tally, summary, passed)
+        facts.ledger(rows.number).balanced(f"batch-prediction of shard {source.shard} of run {run.key!r}")
+        writer.add_key_value_metadata(facts.footer())
 
 
 class ShardRows:
-    """The extracted rows of one shard: keys, times and features in one file, the input's other columns in another."""
+    """The extracted rows of one shard: keys, times and features in one file, the input's other columns in another.
+
+    Attributes:
+        number: how many there are.
+    """
 
     def __init__(self, run: BatchRun, extraction: Extraction, shard: int) -> None:
-        self._run, self._columns, self._rows = run, extraction.columns, extraction.rows_of(shard)
+        self._run, self._columns, self.number = run, extraction.columns, extraction.rows_of(shard)
         self._name, self._identity = shard_name(shard), extraction.identity
         self._features = self._opened(run.features)
         asked = set(self._features.schema_arrow.names)
@@ -86,7 +93,7 @@ class ShardRows:
             found = pq.ParquetFile(folder / self._name)
         except (OSError, pa.ArrowInvalid):
             raise self._damaged(folder / self._name) from None
-        if found.metadata.num_rows != self._rows:
+        if found.metadata.num_rows != self.number:
             raise self._damaged(folder / self._name)
         if identity_of(found.metadata) != self._identity:
             raise self._damaged(folder / self._name, "is of another extraction than the one that was begun with")

@@ -35,6 +35,11 @@ class Ledger:
         """As it stands in a step's JSON: `seen`, the destinations, `ignored` by rule."""
         return {"seen": self.seen, **self.went, "ignored": dict(self.ignored)}
 
+    def __add__(self, other: Ledger) -> Ledger:
+        """Of both."""
+        went, ignored = _together(self.went, other.went), _together(self.ignored, other.ignored)
+        return Ledger(self.seen + other.seen, went, ignored)
+
     def balanced(self, step: str) -> Ledger:
         """Itself, if it adds up.
 
@@ -46,5 +51,9 @@ class Ledger:
         parts = ", ".join(f"{rows:,} {name}" for name, rows in {**self.went, **self.ignored}.items())
         raise LedgerMismatch(
             f"{step} was given {self.seen:,} rows and accounts for {self.accounted:,}: {parts}",
-            fix="Begin again with ingest, under another run key; if it comes again, it is a fault of Twinserve",
+            fix="Begin again, under another run key if there is one; if it comes again, it is a fault of Twinserve",
         )
+
+
+def _together(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {name: one.get(name, 0) + other.get(name, 0) for name in dict.fromkeys([*one, *other])}
