@@ -13,7 +13,7 @@ import redis
 
 from twinserve.errors import BadInput, TransientError
 from twinserve.features.day_files import DayFileMemory
-from twinserve.features.lost_rows import Lost
+from twinserve.features.lost_rows import WHOLE, Lost
 from twinserve.features.materialize import ViewResult, materialize
 from twinserve.features.online_view import online_view
 from twinserve.features.redis_layout import redis_key
@@ -148,6 +148,25 @@ def test_what_a_stream_has_pushed_stays(twins: Twins) -> None:
     assert twins.online(2, 50, 51) == [21, 5, None], "later than all that is stored: not yet heard of; 51 is erased"
 
 
+@pytest.mark.parametrize("gone", [False, True], ids=["fewer rows", "no file"])
+def test_of_a_day_that_lost_rows_what_was_pushed_for_later_than_the_day_had_stays(twins: Twins, *, gone: bool) -> None:
+    noon = NOW.replace(hour=12, minute=0, second=0) - 6 * DAY
+    later, earlier = ((NOW - moment) / DAY for moment in (noon + timedelta(hours=1), noon - timedelta(hours=1)))
+    rows = twins.rows(6, {1: 10.0, 2: 20.0})
+    rows["event_timestamp"] = noon
+    rows.to_parquet(twins.file(6), index=False)
+    twins.materialize()
+    twins.push(later, {50: 5.0})
+    twins.push(earlier, {51: 6.0})
+    if gone:
+        twins.store(6, {})
+    else:
+        rows[:1].to_parquet(twins.file(6), index=False)
+    assert twins.materialize().removed == 2
+    twins.agree(100, 2, 3)
+    assert twins.online(50, 51) == [5, None], "the day had nothing as late; of 51 nobody knows that it was pushed"
+
+
 def test_a_run_that_is_killed_before_it_deletes_leaves_that_to_the_next(
     twins: Twins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,13 +202,15 @@ def test_a_comparison_that_nobody_would_make_is_refused(twins: Twins, monkeypatc
 
 def test_what_is_lost_is_kept_as_text(twins: Twins) -> None:
     day = NOW.date()
-    for lost in (Lost(), Lost(frozenset([day, day - DAY])), Lost(frozenset([day]), everything=True)):
+    for lost in (Lost(), Lost({day: 5, day - DAY: WHOLE}), Lost({day: -5}, everything=True)):
         assert Lost.from_text(lost.to_text()) == lost
     assert not Lost()
+    assert Lost({day: 5}) | Lost({day: 7, day - DAY: 1}) == Lost({day: 7, day - DAY: 1})
+    assert Lost.from_text(f"all {day}") == Lost({day: WHOLE}, everything=True), "as an earlier version noted it"
     store = open_store(twins.settings, twins.url)
     memory = DayFileMemory(twins.client, online_view(store.get_feature_view("sales"), store.config))
-    memory.note_lost(Lost(frozenset([day])))
-    assert memory.lost(dict.fromkeys(memory.known())) == Lost(frozenset([day]))
+    memory.note_lost(Lost({day: 5}))
+    assert memory.lost(dict.fromkeys(memory.known())) == Lost({day: 5})
     memory.note_lost(Lost())
     assert memory.lost(dict.fromkeys(memory.known())) == Lost()
 

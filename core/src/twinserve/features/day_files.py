@@ -10,9 +10,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import redis
 
-from twinserve.features.lost_rows import Lost
+from twinserve.features.lost_rows import WHOLE, Lost
 from twinserve.features.online_view import OnlineView
 from twinserve.features.source_files import parquet_in
+from twinserve.times import as_micros
 
 _DAY = re.compile(r"day=(\d{4}-\d{2}-\d{2})")
 _DEFINITION, _LOST = "definition", "lost"  # beside file names, which all end in .parquet
@@ -28,12 +29,28 @@ def signature(file: Path) -> str:
     return f"{file.stat().st_size}:{file.stat().st_mtime_ns}"
 
 
-def with_rows(file: Path, state: str) -> str:
-    """The signature, and behind it how many rows the file has; of a file that can't be read, the signature alone."""
+def with_rows(file: Path, state: str, timestamp: str) -> str:
+    """The signature, and behind it how many rows the file has, and the latest event time among them in µs.
+
+    Of a file that can't be read, the signature alone; without the time where its footer does not tell it.
+    """
     try:
-        return f"{state} {pq.read_metadata(file).num_rows}"
+        footer = pq.read_metadata(file)
     except (OSError, ValueError):  # whoever reads it says so
         return state
+    latest = _latest(footer, timestamp)
+    return f"{state} {footer.num_rows}" + ("" if latest is None else f" {latest}")
+
+
+def _latest(footer: pq.FileMetaData, timestamp: str) -> int | None:
+    place = footer.schema.names.index(timestamp) if timestamp in footer.schema.names else None
+    if place is None:
+        return None
+    found = [footer.row_group(number).column(place).statistics for number in range(footer.num_row_groups)]
+    times = [statistics.max for statistics in found if statistics is not None and statistics.has_min_max]
+    if len(times) < len(found) or not all(isinstance(time, datetime) for time in times):
+        return None
+    return max(map(as_micros, times), default=None)
 
 
 def is_recent(name: str, since: datetime) -> bool:
@@ -62,13 +79,13 @@ class DayFileMemory:
     def uncounted(self) -> list[str]:
         """Files that are known without their number of rows."""
         held = self._held()
-        return [name for name in self.known() if not held[name].partition(" ")[2]]
+        return [name for name in self.known() if not counted_rows(held[name])]
 
     def remember(self, files: dict[str, str]) -> None:
         """Add to what is known; what was known of another definition goes.
 
         Args:
-            files: file → signature, and behind it the number of rows where that is known.
+            files: file → as `with_rows` gives it.
         """
         lost = self._held().get(_LOST)
         with self._client.pipeline() as pipe:
@@ -93,10 +110,11 @@ class DayFileMemory:
         held = self._held()
         found = Lost.from_text(held.get(_LOST, ""))
         for name, text in held.items():
-            before, now = text.partition(" ")[2], rows.get(name)
-            if name.endswith(".parquet") and (name not in rows or (before and now is not None and now < int(before))):
-                day = _DAY.search(name)
-                found |= Lost(frozenset([date.fromisoformat(day[1])])) if day else Lost(everything=True)
+            before, now = counted_rows(text), rows.get(name)
+            if name.endswith(".parquet") and (name not in rows or (before and now is not None and now < before)):
+                day, latest = _DAY.search(name), text.split(" ")[2:]
+                until = int(latest[0]) if latest else WHOLE
+                found |= Lost({date.fromisoformat(day[1]): until}) if day else Lost(everything=True)
         return found
 
     def note_lost(self, lost: Lost) -> None:
@@ -109,3 +127,9 @@ class DayFileMemory:
     def _held(self) -> dict[str, str]:
         held: dict[bytes, bytes] = self._client.execute_command("HGETALL", self._hash)  # type: ignore[no-untyped-call]
         return {name.decode(): text.decode() for name, text in held.items()}
+
+
+def counted_rows(text: str) -> int | None:
+    """What `with_rows` has counted."""
+    words = text.split(" ")
+    return int(words[1]) if len(words) > 1 else None

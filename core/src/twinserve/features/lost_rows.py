@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
 from typing import Any
 
 import duckdb
@@ -21,6 +21,7 @@ from twinserve.features.value_encoding import encoded_times
 
 PAGE = 1000
 _DAY = 86_400 * 1_000_000
+WHOLE = (1 << 63) - 1  # later than any event time
 _HELD = pa.schema([("name", pa.binary()), ("stamp", pa.binary()), ("micros", pa.int64())])
 # KEYS: hashes. ARGV: the event time's field, the number of other fields, these, then the event time of each hash
 SCRIPT = """
@@ -43,30 +44,44 @@ class Lost:
     """Which event times to look at: those of some days, or all up to the latest that the offline store has.
 
     What is later than that only a push can have written, of which the offline store has not heard yet: it stays.
+
+    Attributes:
+        days: day → the latest event time, in µs, that those of its files had which have lost rows; `WHOLE` where
+            nobody knows.
     """
 
-    days: frozenset[date] = frozenset()
+    days: Mapping[date, int] = field(default_factory=dict)
     everything: bool = False
 
     def __bool__(self) -> bool:
         return self.everything or bool(self.days)
 
     def __or__(self, other: Lost) -> Lost:
-        return Lost(self.days | other.days, self.everything or other.everything)
+        days = {day: max(lost.days.get(day, -WHOLE) for lost in (self, other)) for day in {*self.days, *other.days}}
+        return Lost(days, self.everything or other.everything)
 
     def to_text(self) -> str:
         """The form that is kept."""
-        return " ".join([*(["all"] if self.everything else []), *sorted(day.isoformat() for day in self.days)])
+        days = sorted(f"{day.isoformat()}:{latest}" for day, latest in self.days.items())
+        return " ".join([*(["all"] if self.everything else []), *days])
 
     @classmethod
     def from_text(cls, text: str) -> Lost:
         """What `to_text` made."""
         words = text.split()
-        return cls(frozenset(date.fromisoformat(word) for word in words if word != "all"), "all" in words)
+        days = (word.partition(":") for word in words if word != "all")
+        return cls({date.fromisoformat(day): int(latest or WHOLE) for day, _, latest in days}, "all" in words)
 
     def concerns(self, micros: int) -> bool:
         """Whether a row of this event time may be one of them."""
-        return self.everything or micros // _DAY in {(day - date(1970, 1, 1)).days for day in self.days}
+        return self.everything or micros <= self.days.get(_day(micros), -WHOLE)
+
+
+def _day(micros: int) -> date:
+    try:
+        return date(1970, 1, 1) + timedelta(days=micros // _DAY)
+    except OverflowError:  # beyond the years that a day's folder can name
+        return date.max
 
 
 def delete_lost_rows(client: redis.Redis, view: OnlineView, stored: StagedRows, lost: Lost, limits: DuckLimits) -> int:

@@ -22,7 +22,7 @@ import redis
 
 from twinserve.errors import BadInput, StepMissing
 from twinserve.features.batch_engine import is_plain, is_single_redis
-from twinserve.features.day_files import DayFileMemory, is_recent, signature, signatures, with_rows
+from twinserve.features.day_files import DayFileMemory, counted_rows, is_recent, signature, signatures, with_rows
 from twinserve.features.declared import declared_view
 from twinserve.features.definition_rules import collisions
 from twinserve.features.feast_errors import feast_errors
@@ -178,9 +178,7 @@ class _OneView:
         }
         # all of a folder or none: a pushed row may tie with a published one in the file beside it
         folders = {Path(name).parent for name in due}
-        due = {
-            name: with_rows(self._source / name, state) for name, state in files.items() if Path(name).parent in folders
-        }
+        due = {name: self._with_rows(name, state) for name, state in files.items() if Path(name).parent in folders}
         self._memory.forget(known.keys() - files.keys())
         removed = 0
         if due:
@@ -194,11 +192,8 @@ class _OneView:
     def _lost(self, files: dict[str, str]) -> Lost:
         """Where Redis may hold rows that the offline store no longer has; noted, since a kill may come between."""
         known = self._memory.known()
-        texts = {
-            name: with_rows(self._source / name, state) for name, state in files.items() if known.get(name) != state
-        }
-        rows = {name: texts.get(name, "").partition(" ")[2] for name in files}
-        lost = self._memory.lost({name: int(text) if text else None for name, text in rows.items()})
+        texts = {name: self._with_rows(name, state) for name, state in files.items() if known.get(name) != state}
+        lost = self._memory.lost({name: counted_rows(texts.get(name, "")) for name in files})
         lost |= Lost(everything=self._full)
         if lost:
             self._memory.note_lost(lost)
@@ -209,7 +204,10 @@ class _OneView:
         known = self._memory.known()
         names = [name for name in self._memory.uncounted() if files.get(name) == known.get(name)]
         if names:
-            self._memory.remember({name: with_rows(self._source / name, files[name]) for name in names})
+            self._memory.remember({name: self._with_rows(name, files[name]) for name in names})
+
+    def _with_rows(self, name: str, state: str) -> str:
+        return with_rows(self._source / name, state, self._view.timestamp)
 
     def _tell_feast(self) -> None:
         """Feast's tools show when a view was materialized."""
