@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import struct
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +22,7 @@ from twinserve.features.feature_reader import OnlineRows
 from twinserve.features.hash_scan import pages_of_hashes
 from twinserve.features.materialize import materialize
 from twinserve.features.online import open_reader
+from twinserve.features.online_view import online_view
 from twinserve.features.redis_layout import event_time_field, feature_field, redis_key
 from twinserve.features.service import describe_service
 from twinserve.features.store import apply_definitions, open_store
@@ -232,6 +235,50 @@ async def test_another_type_of_a_key_leaves_no_hash_of_the_old_one(shop: Shop) -
     assert shop.fields(1) == set()
     shop.materialize()
     assert shop.fields(1, "INT32")
+
+
+async def test_what_a_release_that_noted_nothing_has_left_is_found_once(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A feature was renamed, a view removed, under a release without notes; then materialize wrote beside it."""
+    old, key = shop.contract(), redis_key("shop", {"store_id": ("INT64", 1)})
+    left, custom = shop.client.hget(key, feature_field("sales", "revenue")), {b"remark": b"kept"}
+    shop.define(RENAMED)
+    shop.store("sales", 1, store_id=[1], income=[11.0], visits=[5])
+    gone = {event_time_field("gone"): b"\x08\x01", feature_field("gone", "x"): b""}
+    shop.client.hset(key, mapping={feature_field("sales", "revenue"): left, **gone, **custom})
+    shop.client.delete("twinserve:written:shop", "twinserve:searched:shop")
+    shop.materialize()
+    assert status(await shop.read(old, 1)) == [[UNKNOWN, PRESENT, PRESENT]]
+    ours = {feature_field("sales", "income"), feature_field("sales", "visits"), feature_field("stock", "items")}
+    assert shop.fields(1) == {*ours, event_time_field("sales"), event_time_field("stock"), b"remark"}
+    assert "1 keys in the online store had fields that no definition has" in caplog.text
+    shop.client.hset(key, feature_field("sales", "revenue"), left)
+    shop.define(RENAMED)
+    shop.materialize()
+    assert feature_field("sales", "revenue") in shop.fields(1), "once"
+
+
+async def test_apply_finds_what_a_release_that_noted_nothing_has_left(shop: Shop) -> None:
+    shop.define(RENAMED)
+    shop.client.hset(redis_key("shop", {"store_id": ("INT64", 1)}), feature_field("sales", "revenue"), b"")
+    shop.client.delete("twinserve:written:shop", "twinserve:searched:shop")
+    shop.define(RENAMED)
+    assert feature_field("sales", "revenue") not in shop.fields(1)
+
+
+async def test_after_an_upgrade_rows_that_tie_are_chosen_as_this_release_does(shop: Shop) -> None:
+    """The one before chose the greatest values; ours chooses what was written last."""
+    shop.store("sales", 100, store_id=[3, 3], revenue=[30.0, 20.0], visits=[1, 1])
+    shop.materialize()
+    assert (await shop.read(shop.contract(), 3)).values[0, 0] == 20
+    store = open_store(shop.settings, shop.url)
+    view = online_view(store.get_feature_view("sales"), store.config)
+    key, field = redis_key("shop", {"store_id": ("INT64", 3)}), feature_field("sales", "revenue")
+    shop.client.hset(key, field, b"\x35" + struct.pack("<f", 30.0))
+    shop.client.hset("twinserve:materialized:shop:sales", "definition", hashlib.sha256(repr(view).encode()).hexdigest())
+    shop.materialize()
+    assert (await shop.read(shop.contract(), 3)).values[0, 0] == 20
 
 
 def test_another_project_whose_name_ends_alike_keeps_its_rows(shop: Shop) -> None:

@@ -28,24 +28,32 @@ def definitions_in_redis(store: FeatureStore, settings: Settings) -> Iterator[di
     if client is None:
         yield removed
         return
+    from twinserve.features.unknown_fields import UnknownFields
     from twinserve.features.written_fields import WrittenFields, fields_by_view
 
-    written = WrittenFields(client, store.project)
+    written, unknown = WrittenFields(client, store.project), UnknownFields(client, store.project)
     written.suppose(fields_by_view(registered_views(store), store.config))
     yield removed
     views = fields_by_view(registered_views(store), store.config)
+    versions = has_versions(store.config)
     alone = one_at_a_time(settings.home / "locks" / "materialize")
-    with alone if written.lacks(views, all_there_are=not has_versions(store.config)) else nullcontext():
-        removed |= written.bring_in_line(views, all_there_are=not has_versions(store.config))
+    search = not (versions or unknown.sought)
+    with alone if search or written.lacks(views, all_there_are=not versions) else nullcontext():
+        removed |= written.bring_in_line(views, all_there_are=not versions)
+        if search:
+            unknown.remove(store.list_all_feature_views(), store.config)
 
 
 def remove_what_is_not_defined(store: FeatureStore) -> None:
     """The same where the registry was changed by other hands, Feast's command line for one."""
+    from twinserve.features.unknown_fields import UnknownFields
     from twinserve.features.written_fields import WrittenFields, fields_by_view
 
     if client := redis_of(store):
-        views = fields_by_view(registered_views(store), store.config)
-        WrittenFields(client, store.project).bring_in_line(views, all_there_are=not has_versions(store.config))
+        views, versions = fields_by_view(registered_views(store), store.config), has_versions(store.config)
+        WrittenFields(client, store.project).bring_in_line(views, all_there_are=not versions)
+        if not versions:
+            UnknownFields(client, store.project).remove(store.list_all_feature_views(), store.config)
 
 
 def registered_views(store: FeatureStore) -> list[Any]:
