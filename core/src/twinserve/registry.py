@@ -22,6 +22,7 @@ import numpy as np
 
 from twinserve.contract import FILE_NAME, Contract
 from twinserve.errors import ContractMismatch, PermanentError, StepMissing, TransientError
+from twinserve.mlflow_database import make_database
 from twinserve.model_files import estimator_score, folder_digest, refuse_damaged
 from twinserve.served_model import ServedModel, load_served
 from twinserve.settings import Settings
@@ -237,7 +238,9 @@ def prepare_mlflow(settings: Settings) -> None:
     )
 
     if settings.mlflow_uri is None:
-        settings.mlflow_artifacts.mkdir(parents=True, exist_ok=True)
+        with mlflow_errors("making MLflow's database"):
+            settings.mlflow_artifacts.mkdir(parents=True, exist_ok=True)
+            make_database(settings)
     # MLflow's default waits minutes; a scheduler retries better than a client
     MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(2)  # type: ignore[no-untyped-call]
     if not MLFLOW_HTTP_REQUEST_TIMEOUT.is_set():  # type: ignore[no-untyped-call] # by the user, for a slow artifact store
@@ -311,7 +314,12 @@ def mlflow_errors(doing: str) -> Iterator[None]:
 
     try:
         yield
-    except (OperationalError, RequestException, ConnectionError) as error:
+    except OperationalError as error:
+        reason = str(error.orig or error).splitlines()[0]
+        raise TransientError(
+            f"MLflow's database can't be used while {doing}: {reason}", fix="Is it up, and is there room on its disk?"
+        ) from error
+    except (RequestException, ConnectionError) as error:
         raise TransientError(
             f"MLflow can't be reached while {doing}", fix="Is it up? See TWINSERVE_MLFLOW_URI"
         ) from error
