@@ -83,6 +83,7 @@ def test_the_same_run_again_registers_nothing(stalls: Any, again: str) -> None:
 
     assert repeated["version"] == first["version"]
     assert repeated["mlflow_run"] == first["mlflow_run"]
+    assert repeated["promoted"], "by this run, whose earlier try may have told nobody"
     assert versions(stalls) == [first["version"]]
 
 

@@ -27,7 +27,8 @@ def validate_model(run: RunFolder, registry: Registry) -> Mapping[str, Any]:
     """Check the figures, register the candidate, move the alias.
 
     A candidate that is the champion over again (same contract, same score for every row) is not registered: the
-    champion stays. A run that has registered its model before does not register it twice.
+    champion stays. A run that has registered its model before does not register it twice; `promoted` says whether this
+    run, in all its tries, made the champion.
 
     Raises:
         PermanentError: a check fails, or the champion is no longer the one that the candidate was compared with.
@@ -35,8 +36,8 @@ def validate_model(run: RunFolder, registry: Registry) -> Mapping[str, Any]:
     run.begin("model-validation")
     params, found = run.params(), run.result("model-evaluation")
     champion, own = registry.champion(), registry.version_of_run(found["mlflow_run"])
-    if own is not None and own == champion:
-        return _finish(run, found, own, registered=False, promoted=False)
+    if own is not None and own == champion:  # an earlier try came to its end, or nearly
+        return _finish(run, found, own, registered=False, promoted=True)
     _refuse_stale(found, champion, run)
     lacking = missing_in_training(run)
     checks = [check_learned(run.contract(), lacking), *checks_of(params, found)]
