@@ -153,12 +153,22 @@ def test_a_run_that_was_begun_before_an_upgrade_takes_no_fit_of_before(
     assert stalls.train("before", until="model-training")["taken_over_from"] is None
     stalls.train("between", until="data-preparation")
     with monkeypatch.context() as upgraded:
-        versions = "training_pipeline.steps.model_training.library_versions"
-        upgraded.setattr(
-            versions, lambda names: {**library_versions(names), **{n: "999" for n in names if n == "scikit-learn"}}
-        )
+        upgraded.setattr("training_pipeline.run_folder.library_versions", _upgraded)
+        with pytest.raises(BadInput, match=r"another library\.scikit-learn: .* then, 999 now.*model-training"):
+            stalls.run("model-evaluation", "before")
         assert stalls.run("model-training", "between")["taken_over_from"] is None
+        stalls.run("model-evaluation", "between")
+    with pytest.raises(BadInput, match=r"scikit-learn: 999 then"):
+        stalls.run("model-validation", "between")
     assert stalls.run("model-training", "between")["taken_over_from"] == "before", "nor one of after it"
+    stalls.run("model-evaluation", "between")
+    version = stalls.run("model-validation", "between")["version"]
+    contract = stalls.registry.load_version(version).contract
+    assert contract.libraries["scikit-learn"] == library_versions(["scikit-learn"])["scikit-learn"]
+
+
+def _upgraded(names: list[str]) -> dict[str, str]:
+    return {**library_versions(names), **{name: "999" for name in names if name == "scikit-learn"}}
 
 
 def test_only_code_that_has_a_version_is_known_to_be_the_same() -> None:

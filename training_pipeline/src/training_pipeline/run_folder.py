@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -11,10 +12,11 @@ from typing import Any
 from training_pipeline.params import Params
 from twinserve.atomic import write_atomically
 from twinserve.bound import refuse_others
-from twinserve.contract import Contract
+from twinserve.contract import Contract, library_versions
 from twinserve.errors import StepMissing
 from twinserve.locks import alone
 
+logger = logging.getLogger(__name__)
 MODEL, DEFINITIONS = "TWINSERVE_MODEL_NAME", "state of the definitions"
 STEPS = (
     "feature-store-init",
@@ -138,6 +140,26 @@ class RunFolder:
         """The contract without golden rows."""
         self.result("feature-store-init")
         return Contract.from_json(self._marker("contract").read_bytes())
+
+    def take_libraries(self) -> Contract:
+        """The contract with the libraries that there are now, which are about to fit: an upgrade may lie in between."""
+        begun = self.contract()
+        now = library_versions(list(begun.libraries))
+        if now != begun.libraries:
+            logger.warning("run %s was begun with other libraries: it is fitted with those of now", self.run_key)
+            self.keep_contract(begun.model_copy(update={"libraries": now}))
+        return self.contract()
+
+    def refuse_other_libraries(self) -> None:
+        """What one version of a library has fitted is not told of, nor registered, by another.
+
+        Raises:
+            BadInput: there was an upgrade since; names the libraries.
+        """
+        fitted = self.contract().libraries
+        again = f"`training-pipeline model-training --run-key {self.run_key}`"
+        names, now = {"library": fitted}, {"library": library_versions(list(fitted))}
+        refuse_others(f"run {self.run_key!r}", names, now, f"Install it again, or fit anew with {again}")
 
     def _marker(self, name: str) -> Path:
         return self.folder / f"{name}.json"

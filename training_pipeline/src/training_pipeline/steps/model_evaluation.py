@@ -78,7 +78,12 @@ def evaluate_model(run: RunFolder, registry: Registry, tracking: Tracking) -> Ma
 
 
 def read_candidate(run: RunFolder) -> Candidate:
-    """What the steps before have left."""
+    """What the steps before have left.
+
+    Raises:
+        BadInput: another version of a library has fitted it.
+    """
+    run.refuse_other_libraries()
     params, contract = run.params(), run.contract()
     estimator = load_estimator(run.estimator)
     parts = (read_prepared(file, contract.columns) for file in (run.train, run.test))

@@ -28,12 +28,14 @@ def train_model(run: RunFolder, tracking: Tracking) -> Mapping[str, Any]:
     The fit of an earlier run is taken over where rows, estimator, its parameters, seed and library versions are the
     same. The same run key on the same input goes on with the MLflow run that it began.
 
+    The contract takes the libraries of now, of whatever versions were there when the run began.
+
     Raises:
         BadInput: the estimator or its parameters don't exist.
         PermanentError: the estimator refuses the rows.
     """
     run.begin("model-training")
-    params, contract, prepared = run.params(), run.contract(), run.result("data-preparation")
+    params, contract, prepared = run.params(), run.take_libraries(), run.result("data-preparation")
     rows = read_prepared(run.train, contract.columns)
     taken_from = fitted_or_taken_over(run, rows, prepared["digest"])
     estimator = load_estimator(run.estimator)
@@ -72,8 +74,7 @@ def fitted_or_taken_over(run: RunFolder, rows: PreparedRows, digest: str) -> str
 
 def _made_from(run: RunFolder, digest: str) -> dict[str, str] | None:
     """None for a class of no installed distribution: nobody knows whether its code has changed."""
-    # as they are now: the contract has those that the run began with, and an upgrade may lie in between
-    params, libraries = run.params(), library_versions(list(run.contract().libraries))
+    params, libraries = run.params(), run.contract().libraries
     if not versioned(params.model) or "absent" in libraries.values():
         return None
     chosen = params.model_dump_json(include={"model", "seed", "output"})
