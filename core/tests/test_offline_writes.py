@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,22 @@ def test_columns_in_any_order_take_the_types_of_what_is_there(fresh: JoinedView)
     push_rows(fresh, rows)
     pushed = pq.read_schema(fresh.path / "day=2024-03-30" / FILE_NAME)
     assert pushed.field("a").type == pa.float32()
+
+
+def test_a_file_of_a_narrower_float_than_the_view_has_rounds_no_pushed_value(fresh: JoinedView) -> None:
+    push_rows(fresh, stored([Row(1, "x", 1, 2, 0, 0, 2.0, 20)]))
+    wider = replace(fresh, types={**fresh.types, "a": pa.float64()})
+
+    def rows(*values: float | None) -> pa.Table:
+        many = stored([Row(key, "x", 1, 2, 0, 0, 2.0, 20) for key in range(len(values))])
+        return many.set_column(many.column_names.index("a"), "a", pa.array(values, pa.float64()))
+
+    before = files_of(fresh)
+    with pytest.raises(BadInput, match=r"pushed-0.parquet: 1 values of type double are no float"):
+        push_rows(wider, rows(0.1, 0.5))
+    assert files_of(fresh) == before
+    push_rows(wider, rows(0.5, None, math.nan, math.inf))
+    assert len(pq.read_table(fresh.path / "day=2024-03-30" / FILE_NAME)) == 5
 
 
 @pytest.mark.parametrize(

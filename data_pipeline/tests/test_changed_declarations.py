@@ -89,6 +89,56 @@ def test_a_narrowed_type_is_refused_with_the_rows_that_do_not_fit(
     assert home.store_bytes() == before
 
 
+PUSHED = {"shop": pa.int64(), "rate": pa.float32(), "count": pa.int64()}
+
+
+def push(home: Redefined, **columns: Any) -> None:
+    """A file of one pushed row in the day of the first visits."""
+    day = min(home.view.path.glob("day=*"))
+    moment = pa.array([pd.Timestamp(day.name[4:], tz="UTC")], pa.timestamp("us", tz="UTC"))
+    values = {name: pa.array([1], kind) for name, kind in PUSHED.items()}
+    table = pa.table(values | dict.fromkeys(("event_timestamp", "created"), moment))
+    for name, column in columns.items():
+        table = table.set_column(table.schema.names.index(name), name, column)
+    pq.write_table(table, day / "pushed-0.parquet")
+
+
+@pytest.mark.parametrize(
+    ("pushed", "change", "message"),
+    [
+        ({}, {"features": {"rate": "DOUBLE", "count": "INT64"}}, "rate as DOUBLE, .*pushed-0.* as float: .*pushed"),
+        (
+            {"count": pa.array([3_000_000_000])},
+            {"features": {"rate": "FLOAT", "count": "INT32"}},
+            r"count as INT32, and 1 values of .*pushed-0.* do not fit: \(shop 1, .*count 3000000000\)",
+        ),
+        ({}, {"join_keys": {"shop": "STRING"}}, "declares shop as STRING, .* as int64"),
+    ],
+    ids=["widened", "narrowed", "another key"],
+)
+def test_pushed_rows_are_held_against_a_changed_declaration_as_published_ones_are(
+    home: Redefined, visits: Frames, source_file: Files, pushed: dict[str, Any], change: dict[str, Any], message: str
+) -> None:
+    rows = visits(4)
+    home.through(source_file(rows))
+    push(home, **pushed)
+    if "join_keys" in change:
+        for file in home.view.path.rglob("part-0.parquet"):
+            file.unlink()
+    before = home.store_bytes()
+    home.redefine(**change)
+    with pytest.raises(BadInput, match=message):
+        home.through(source_file(rows, "all.parquet"), "r2")
+    assert home.store_bytes() == before
+
+
+def test_pushed_rows_of_a_faithful_type_go_on(home: Redefined, visits: Frames, source_file: Files) -> None:
+    home.through(source_file(visits(4)))
+    push(home)
+    home.redefine(features={"rate": "FLOAT", "count": "INT32"})
+    assert home.through(source_file(visits(8)[4:], "more.parquet"), "r2")["rows_new"] == 4
+
+
 def test_a_narrowed_type_whose_values_fit_goes_on(home: Redefined, visits: Frames, source_file: Files) -> None:
     home.through(source_file(visits(4)))
     home.redefine(features={"rate": "FLOAT", "count": "INT32"})

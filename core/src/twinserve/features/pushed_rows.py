@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from twinserve.atomic import atomic_file
@@ -15,11 +16,11 @@ from twinserve.features.duck import duck, fetched
 from twinserve.features.feast_arrow import cast_column, key_type
 from twinserve.features.feature_rows import named
 from twinserve.features.point_in_time import JoinedView
-from twinserve.features.source_files import parquet_in
+from twinserve.features.source_files import PUSHED, parquet_in
 from twinserve.locks import one_at_a_time
 from twinserve.times import INSTANT
 
-FILE_NAME = "pushed-0.parquet"  # beside part-0.parquet of the same day, which a publishing run replaces
+FILE_NAME = PUSHED
 
 
 def push_rows(view: JoinedView, table: pa.Table) -> int:
@@ -101,12 +102,23 @@ def _like(file: Path, schema: pa.Schema, rows: pa.Table) -> pa.Table:
     """In the types of what is there."""
     try:
         columns = {
-            name: cast_column(rows[name], schema.field(name).type) if name in schema.names else rows[name]
+            name: _without_loss(rows[name], schema.field(name).type) if name in schema.names else rows[name]
             for name in rows.column_names
         }
     except ValueError as error:
         raise BadInput(f"rows pushed do not fit those in {file}: {error}", fix="Correct their types") from error
     return pa.table(columns)
+
+
+def _without_loss(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | pa.Array:
+    """A narrower float would round: the file was written before the view was declared as it is."""
+    found = cast_column(values, kind)
+    if pa.types.is_floating(kind) and not kind.equals(values.type):
+        back = cast_column(found, values.type)
+        both = pa.table({"given": values, "kept": back}).filter(pc.invert(pc.is_nan(values)))
+        if lost := both.filter(pc.not_equal(both["given"], both["kept"])).num_rows:
+            raise ValueError(f"{lost} values of type {values.type} are no {kind}")
+    return found
 
 
 def _distinct(rows: pa.Table) -> pa.Table:

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from twinserve.errors import BadInput, StepMissing
 
+PUSHED = "pushed-0.parquet"  # beside part-0.parquet of the same day, which a publishing run replaces
 _DAY = re.compile(r"day=(\d{4}-\d{2}-\d{2})")
 _DAY_LENGTH = 86_400_000_000
 _MARGIN = _DAY_LENGTH  # somebody's folders may be days of another zone

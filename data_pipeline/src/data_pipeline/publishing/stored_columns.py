@@ -14,6 +14,7 @@ from data_pipeline.clean import stored_schema
 from data_pipeline.offline_files import day_files, differs, identity
 from data_pipeline.publishing.stored_types import as_declared, is_faithful, told_apart
 from twinserve.errors import BadInput
+from twinserve.features.source_files import PUSHED
 from twinserve.features.views import ViewSpec
 
 SHOWN = 5  # rows named in a message
@@ -34,6 +35,22 @@ def refuse_lost_columns(view: ViewSpec) -> None:
         _refuse_identity(view, file, sorted(absent & set(identity(view))))
         for name in [name for name in retyped if name in identity(view)]:
             raise _changed(view, file, name, retyped[name])
+        _refuse_unfit(view, file, stored, declared)
+    _refuse_pushed(view, declared)
+
+
+def _refuse_pushed(view: ViewSpec, declared: pa.Schema) -> None:
+    """The same of pushed rows, beside those of a day: no run reads them anew, to fill a type that says more."""
+    for file in sorted(view.path.glob(f"day=*/{PUSHED}")):
+        stored = pq.read_schema(file)
+        absent, retyped = told_apart(stored, declared)
+        _refuse_identity(view, file, sorted(absent & set(identity(view))))
+        for name, kind in retyped.items():
+            raise BadInput(
+                f"feature view {view.name} declares {name} as {view.columns[name]}, {file} holds it as {kind}: rows "
+                "that were pushed are in no source to be read anew",
+                fix="Take the change of the definition back; or move the file away and push its rows again",
+            )
         _refuse_unfit(view, file, stored, declared)
 
 
@@ -69,7 +86,7 @@ def _refuse_unfit(view: ViewSpec, file: Path, stored: pa.Schema, declared: pa.Sc
             raise BadInput(
                 f"feature view {view.name} declares {field.name} as {view.columns[field.name]}, and {unfit.sum():,} "
                 f"values of {file}, stored as {kind}, do not fit: {_rows(view, file, unfit, field.name)}",
-                fix="Take the declaration back, or correct these rows at the source and publish them first",
+                fix="Take the declaration back, or correct these rows where they are from, and store them first",
             )
 
 
