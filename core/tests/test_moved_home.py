@@ -100,6 +100,45 @@ def test_a_copy_is_a_home_of_its_own(lived_in: Settings, copy: Settings, caplog:
     assert texts(lived_in.home) == original
 
 
+@pytest.mark.parametrize("gone", [False, True], ids=["copied", "moved"])
+def test_a_home_of_an_earlier_release_whose_mlflow_is_a_server_is_known_by_its_sources(
+    lived_in: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture, gone: bool
+) -> None:
+    first, target = tmp_path / "first", tmp_path / "second"
+    shutil.copytree(lived_in.home, first)
+    take_over(load_settings(home=first))
+    for leftover in (first / NOTE, first / "mlflow" / "mlflow.db"):
+        leftover.unlink()
+    (shutil.move if gone else shutil.copytree)(str(first), str(target))
+    home = load_settings(home=target, feature_repo=lived_in.feature_repo, mlflow_uri="http://unused:5000")
+    caplog.clear()
+    for _ in range(2):
+        take_over(home)
+    how = "moved" if gone else "copied"
+    assert [record.message for record in caplog.records] == [
+        f"{target} was {how} from {first}: its paths are taken over"
+    ]
+    assert open_store(home, REDIS).get_feature_view("sales").batch_source.path == str(home.offline_store / "sales")
+
+
+def test_a_source_in_a_folder_of_somebody_elses_is_no_former_home(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    theirs = tmp_path / "theirs" / "offline_store"
+    theirs.mkdir(parents=True)
+    text = DEFINITIONS.replace(
+        'offline_source("sales")', f'FileSource(name="s", path="{theirs}/sales", timestamp_field="at")'
+    )
+    repo = write_feature_repo(tmp_path / "repo", "shop", text.replace("Entity, ", "Entity, FileSource, "))
+    settings = load_settings(home=tmp_path / "home", feature_repo=repo, mlflow_uri="http://unused:5000")
+    settings.home.mkdir()
+    with leased_redis(settings) as redis_url:
+        apply_definitions(settings, redis_url)
+    take_over(settings)
+    assert not caplog.records
+    assert open_store(settings, REDIS).get_feature_view("sales").batch_source.path == f"{theirs}/sales"
+
+
 def test_a_home_seen_under_another_name_is_left_as_it_is(lived_in: Settings, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(lived_in.home)
     before = texts(lived_in.home)

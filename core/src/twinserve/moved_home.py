@@ -44,7 +44,7 @@ def take_over(settings: Settings) -> None:
     if _noted(settings) == settings.home:
         return
     with one_at_a_time(settings.home / "locks" / "home"):
-        before = _noted(settings) or _place_in_mlflow(settings)
+        before = _noted(settings) or _place_in_mlflow(settings) or _place_in_feast(settings)
         if before and before != settings.home:
             if _is_same(before, settings.home):
                 return
@@ -60,7 +60,7 @@ def _move(settings: Settings, before: Path) -> None:
     _rename_watermarks(settings.home)
     if settings.mlflow_uri is None:
         _move_artifacts(_mlflow_file(settings), renamed)
-    registry = settings.home / "feast" / "registry.db"
+    registry = _registry_file(settings)
     if settings.feast_registry_url is None and registry.is_file():
         from twinserve.features.moved_sources import move_sources
 
@@ -130,6 +130,28 @@ def _place_in_mlflow(settings: Settings) -> Path | None:
     end = "/mlflow/artifacts"
     places = [unquote(urlsplit(place).path) for (place,) in found if place and place.startswith("file:")]
     return next((Path(place.removesuffix(end)) for place in places if place.endswith(end)), None)
+
+
+def _place_in_feast(settings: Settings) -> Path | None:
+    """The same of one whose MLflow is a server: the sources in its registry name its offline store.
+
+    A source may also lie in a folder of somebody else's. Such a folder is none of ours: it is there without a registry.
+    """
+    registry = _registry_file(settings)
+    if settings.feast_registry_url is not None or not registry.is_file():
+        return None
+    from twinserve.features.moved_sources import folders_of_sources
+
+    found = {folder.parent for folder in folders_of_sources(registry) if folder.name == settings.offline_store.name}
+    if settings.home in found:
+        return None
+    kept = registry.relative_to(settings.home)
+    places = sorted(place for place in found if not place.exists() or (place / kept).is_file())
+    return places[0] if len(places) == 1 else None
+
+
+def _registry_file(settings: Settings) -> Path:
+    return settings.home / "feast" / "registry.db"
 
 
 def _mlflow_file(settings: Settings) -> Path:

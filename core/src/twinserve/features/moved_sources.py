@@ -30,6 +30,15 @@ def move_sources(registry: Path, before: str, now: str) -> None:
             _move(database, table, before, now)
 
 
+def folders_of_sources(registry: Path) -> set[Path]:
+    """The folders in which the files and folders of the registry's sources lie."""
+    column, kind = MESSAGES["data_sources"]
+    with closing(sqlite3.connect(registry)) as database:
+        rows = database.execute(f"SELECT {column} FROM data_sources").fetchall()
+    paths = [_kind(str(kind)).FromString(content).file_options.uri for (content,) in rows]
+    return {Path(path).parent for path in paths if path.startswith("/")}
+
+
 def _move(database: sqlite3.Connection, table: str, before: str, now: str) -> None:
     column, kind = MESSAGES[table]
     named = "feature_view_type" if kind is None else "NULL"
