@@ -124,7 +124,7 @@ def test_a_home_of_an_earlier_release_whose_mlflow_is_a_server_is_known_by_its_s
 def test_a_source_in_a_folder_of_somebody_elses_is_no_former_home(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    theirs = tmp_path / "theirs" / "offline_store"
+    theirs = tmp_path / "theirs" / "offline"
     theirs.mkdir(parents=True)
     text = DEFINITIONS.replace(
         'offline_source("sales")', f'FileSource(name="s", path="{theirs}/sales", timestamp_field="at")'
