@@ -117,6 +117,26 @@ def test_a_changed_input_is_joined_anew(stalls: Any) -> None:
     assert stalls.train("definition", until="data-extraction")["taken_over_from"] is None
 
 
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("place", "step"),
+    [
+        ("twinserve.features.join_state", "data-extraction"),
+        ("training_pipeline.steps.model_training", "model-training"),
+    ],
+)
+def test_what_other_code_of_ours_has_made_is_made_anew(
+    stalls: Any, monkeypatch: pytest.MonkeyPatch, place: str, step: str
+) -> None:
+    stalls.train("first", until=step)
+    with monkeypatch.context() as changed:
+        changed.setattr(f"{place}.code_digest", lambda _: "changed")
+        assert stalls.train("changed", until=step)["taken_over_from"] is None
+        changed.setattr(f"{place}.code_digest", lambda _: None)
+        assert stalls.train("unknown", until=step)["taken_over_from"] is None
+    assert stalls.train("as at first", until=step)["taken_over_from"] == "first"
+
+
 def change_a_label(project: Any) -> None:
     """One new row in the source's table."""
     engine = sa.create_engine(project.settings.source_database)

@@ -11,26 +11,27 @@ from typing import TYPE_CHECKING, Any
 
 from twinserve.contract import library_versions
 from twinserve.features.source_files import local_path, parquet_in
+from twinserve.own_code import code_digest
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-LIBRARIES = ["duckdb", "feast", "pyarrow", "twinserve"]
+LIBRARIES = ["duckdb", "feast", "pyarrow"]
 
 
 def join_state(store: FeatureStore, service: str) -> dict[str, str] | None:
-    """Digests of the definitions, of the stored files and of the libraries.
+    """Digests of the definitions, of the stored files, of the libraries and of our own code.
 
     A file counts by place, inode, size and time of change, all of which a file that was replaced has anew; so a home
     that was copied or restored counts as changed.
 
     Returns:
-        None where it can't be told: a source is not of Parquet files on this machine.
+        None where it can't be told: a source is not of Parquet files on this machine, or our code has no source.
     """
     asked = store.get_feature_service(service)
     views = [store.get_feature_view(projection.name) for projection in asked.feature_view_projections]
-    files = _files(views, store)
-    if files is None:
+    files, code = _files(views, store), code_digest("twinserve")
+    if files is None or code is None:
         return None
     projections = [projection.to_proto() for projection in asked.feature_view_projections]
     specs = [view.to_proto().spec for view in views]
@@ -39,6 +40,7 @@ def join_state(store: FeatureStore, service: str) -> dict[str, str] | None:
         "definitions": _digest([*map(_said, projections), *map(_said, specs), offline]),
         "offline store": _digest(files),
         "libraries": _digest([repr(sorted(library_versions(LIBRARIES).items())).encode()]),
+        "code": code,
     }
 
 

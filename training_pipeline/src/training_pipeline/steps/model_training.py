@@ -16,7 +16,7 @@ from training_pipeline.run_folder import RunFolder
 from training_pipeline.takeover import Origin, forget, sha256_of, take_over
 from training_pipeline.targets import outcome_of
 from training_pipeline.tracking import Tracking
-from twinserve.contract import library_versions
+from twinserve.own_code import code_digest
 from twinserve.registry import estimator_score
 
 logger = logging.getLogger(__name__)
@@ -73,15 +73,20 @@ def fitted_or_taken_over(run: RunFolder, rows: PreparedRows, digest: str) -> str
 
 
 def _made_from(run: RunFolder, digest: str) -> dict[str, str] | None:
-    """None for a class of no installed distribution: nobody knows whether its code has changed."""
+    """None for a class of no installed distribution: nobody knows whether its code has changed.
+
+    Our own is known by its source: its version does not move with every change.
+    """
     params, libraries = run.params(), run.contract().libraries
-    if not versioned(params.model) or "absent" in libraries.values():
+    code = code_digest("training_pipeline")
+    if not versioned(params.model) or "absent" in libraries.values() or code is None:
         return None
     chosen = params.model_dump_json(include={"model", "seed", "output"})
     return {
         "rows": digest,
         "estimator": hashlib.sha256(chosen.encode()).hexdigest(),
-        "libraries": json.dumps(libraries | library_versions(["twinserve-training-pipeline"]), sort_keys=True),
+        "libraries": json.dumps(libraries, sort_keys=True),
+        "code": code,
     }
 
 
