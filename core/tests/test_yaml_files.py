@@ -57,6 +57,32 @@ def test_what_version_1_1_reads_otherwise_is_said(tmp_path: Path, text: str, cap
         read_yaml(written(tmp_path, f"a: 1\nb: {text}\n"), older_too=True)
 
 
+def test_what_is_read_otherwise_is_said_once_by_a_process(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for text in ("a: yes\n", "a: yes\n", "a: yes\nb: no\n"):
+        read_yaml(written(tmp_path, text))
+    assert [record.message.partition("params.yaml, ")[2][:22] for record in caplog.records] == [
+        "line 1, column 4: `yes",
+        "line 2, column 4: `no`",
+    ]
+
+
+class Rates(BaseModel):
+    rate: float
+    more: dict[str, Any] = {}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("rate: 1e-1\n", False), ("rate: 1e-1\nmore: {x: 1e-1}\n", True), ("rate: 1\nmore: {no: 1}\n", True)],
+    ids=["a number to both", "a text to one", "another key"],
+)
+def test_a_model_that_both_versions_make_is_said_nothing_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str, said: bool
+) -> None:
+    assert read_model(written(tmp_path, text), Rates).rate in (0.1, 1)
+    assert bool(caplog.records) == said
+
+
 @pytest.mark.parametrize("text", ["a: 1", "a: 0.5", "a: true", "a: null", "a: 2026-01-31", "a: 'no'", "a: /b/c_1"])
 def test_what_all_agree_on_is_said_nothing_of(tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture) -> None:
     read_yaml(written(tmp_path, text), older_too=True)

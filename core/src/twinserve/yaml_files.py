@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,11 +25,13 @@ class YamlFile:
     Attributes:
         content: mappings, lists, texts, numbers, booleans, nulls and times.
         root: the tree that it was made of; None if the file is empty.
+        otherwise: each word or number that YAML 1.1 reads otherwise, told with its place.
     """
 
     file: Path
     content: Any
     root: Any
+    otherwise: tuple[str, ...] = ()
 
     def place(self, location: Sequence[int | str]) -> str:
         """Where the part at these keys and indexes stands, or the innermost part around it that is in the file."""
@@ -42,7 +45,7 @@ class YamlFile:
 
 
 def read_yaml(file: Path, *, older_too: bool = False) -> YamlFile:
-    """Read a file whole; a word or number that YAML 1.1 reads otherwise is said in the log.
+    """Read a file whole; a word or number that YAML 1.1 reads otherwise is said in the log, once by each process.
 
     Args:
         older_too: other programs read the file as 1.1 (Feast's do): what the versions read differently is refused.
@@ -51,14 +54,26 @@ def read_yaml(file: Path, *, older_too: bool = False) -> YamlFile:
         BadInput: no UTF-8, no YAML, a key twice in one mapping, several documents, or a number that readers of YAML do
             not agree on (`010`, `12:30`, `1_000`); names file, line and column.
     """
+    document = _read(file, older_too=older_too)
+    for told in document.otherwise:
+        _say(told)
+    return document
+
+
+@cache
+def _say(told: str) -> None:
+    logger.warning("%s", told)
+
+
+def _read(file: Path, *, older_too: bool) -> YamlFile:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     try:
         text = file.read_text(encoding="utf-8-sig")
         root = YAML(typ="safe", pure=True).compose(text)
-        _settle(file, root, older_too=older_too)
-        return YamlFile(file, YAML(typ="safe", pure=True).load(text), root)
+        otherwise = tuple(_settle(file, root, older_too=older_too))
+        return YamlFile(file, YAML(typ="safe", pure=True).load(text), root, otherwise)
     except MarkedYAMLError as error:
         where = _at(error.problem_mark or error.context_mark)
         raise BadInput(f"{file} is no YAML: {where}: {error.problem or error.context}", fix="Mend the file") from None
@@ -67,29 +82,43 @@ def read_yaml(file: Path, *, older_too: bool = False) -> YamlFile:
 
 
 def read_model(file: Path, model: type[AnyModel]) -> AnyModel:
-    """Read a file as `model` declares it.
+    """Read a file as `model` declares it; what YAML 1.1 reads otherwise is said where the model becomes another by it.
 
     Raises:
         BadInput: as `read_yaml`; or a key that nothing reads, or a value that makes no sense. Names line and key.
     """
-    document = read_yaml(file)
+    document = _read(file, older_too=False)
     try:
-        return model.model_validate(document.content)
+        found = model.model_validate(document.content)
     except ValidationError as error:
         problems = (
             f"{document.place(problem['loc'])}: {'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['msg']}"
             for problem in error.errors()
         )
         raise BadInput(f"{file}, {'; '.join(problems)}", fix="Correct the file") from None
+    if document.otherwise and found != _by_older_readers(file, model):
+        for told in document.otherwise:
+            _say(told)
+    return found
 
 
-def _settle(file: Path, root: Any, *, older_too: bool) -> None:
+def _by_older_readers(file: Path, model: type[AnyModel]) -> AnyModel | None:
+    """None where they read no such model."""
+    import yaml
+
+    try:
+        return model.model_validate(yaml.safe_load(file.read_text(encoding="utf-8-sig")))
+    except (yaml.YAMLError, ValueError):  # ValidationError is a ValueError
+        return None
+
+
+def _settle(file: Path, root: Any, *, older_too: bool) -> Iterator[str]:
     for node in _plain_scalars(root, set()):
         if reading := differing(node.value):
             where = f"{file}, {_at(node.start_mark)}"
             if older_too or reading.doubtful:
                 raise BadInput(f"{where}: {reading.told()}", fix=_advice(reading))
-            logger.warning("%s: %s", where, reading.told())
+            yield f"{where}: {reading.told()}"
 
 
 def _advice(reading: Reading) -> str:

@@ -41,6 +41,7 @@ def ingest(
 ) -> None:
     """Pull the rows that are new at the source, or those that arrived in an interval, or all."""
     from data_pipeline.ingest import ingest as run
+    from data_pipeline.ingest_result import printed
     from data_pipeline.reading.locate import locate, passed_over
 
     interval = Interval.of(since, until)
@@ -57,7 +58,8 @@ def ingest(
                 full=full, passed_over=passed_over(place), forgotten=work.forgotten,
             )  # fmt: skip
     warnings = [said for outcome in found.values() for said in outcome["warnings"]]
-    report({"run_key": run_key, "views": found, "warnings": warnings})
+    shown = {spec.name: printed(found[spec.name], work.run(spec).details("ingest")) for spec, _ in views}
+    report({"run_key": run_key, "views": shown, "warnings": warnings})
 
 
 @app.command()

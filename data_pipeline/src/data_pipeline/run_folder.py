@@ -83,6 +83,10 @@ class ViewRun:
         found: dict[str, Any] = json.loads(self._marker(step).read_text(encoding="utf-8"))
         return found
 
+    def details(self, step: str) -> Path:
+        """The file that has all of what `step` found."""
+        return self._marker(step)
+
     def _marker(self, step: str) -> Path:
         return self.folder / f"{step}.json"
 
