@@ -23,6 +23,7 @@ LARGE ?=
 PUBLISH ?=
 WORKERS ?= 2
 MINUTES ?= 10
+KILLS ?= 10
 HERE := $(CURDIR)
 # an own uv of a known version, unless another one is named: make UV=uv …
 UV ?= $(HERE)/.uv/bin/uv
@@ -89,6 +90,10 @@ soak: setup ## The online service under load, faults and new features for ten mi
 .PHONY: test-data-path
 test-data-path: setup ## Random changes of a source, steps, kills and repeats, for ten minutes, or MINUTES=…; both stores held against a model
 	@$(BIN)/pytest --data-path-minutes $(MINUTES) tests/test_data_path.py
+
+.PHONY: test-kills
+test-kills: setup ## Every step killed ten times, or KILLS=…, raced, and on a full disk; a home that moves. About an hour; TESTS="tests/test_kills.py" for some
+	@$(BIN)/pytest -m kills --kills $(KILLS) -rs $(or $(TESTS),tests)
 
 .PHONY: mutation
 mutation: .uv/mutation.stamp ## Changes the modules that decide answers, one place at a time: do tests notice? ONLY="missing" for some
