@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from twinserve.errors import BadInput
 from twinserve.features.asof import Join, JoinLimits
+from twinserve.features.deleted_rows import DELETED
 from twinserve.features.duck import DuckLimits, duck
 from twinserve.features.entity_source import entity_rows
 from twinserve.features.feast_arrow import cast_column
@@ -33,12 +34,20 @@ KEYS = st.one_of(st.none(), st.integers(1, 3))
 HOURS = st.integers(0, 20)  # few moments and few keys: ties and duplicates are the rule
 VALUES = st.one_of(st.none(), st.floats(-5, 5, width=32))
 
-feature_rows = st.lists(st.tuples(KEYS, HOURS, st.one_of(st.none(), st.integers(0, 3)), VALUES, VALUES), max_size=25)
+GONE = st.sampled_from([None, None, None, True])
+feature_rows = st.lists(
+    st.tuples(KEYS, HOURS, st.one_of(st.none(), st.integers(0, 3)), VALUES, VALUES, GONE), max_size=25
+)
 asking_rows = st.lists(st.tuples(KEYS, HOURS, st.integers(-1, 1)), min_size=1, max_size=25)
 
 
 def at(hour: int, microseconds: int = 0) -> datetime:
     return START + timedelta(hours=hour, microseconds=microseconds)
+
+
+def is_gone(row: Any) -> bool:
+    """Whether a feature row says that its key was deleted."""
+    return len(row) > 5 and bool(row[5])
 
 
 def brute_force(features: list[Any], key: int | None, asked: datetime, ttl: timedelta | None) -> tuple[Any, ...]:
@@ -51,12 +60,15 @@ def brute_force(features: list[Any], key: int | None, asked: datetime, ttl: time
         return (row[1], -1 if row[2] is None else row[2])
 
     best = max(reversed(seen), key=rank)  # of equals the one written last
+    if is_gone(best):
+        return (None, None, None)
     fresh = ttl is None or asked - at(best[1]) <= ttl
-    return (*(best[3:] if fresh else (None, None)), at(best[1]))
+    return (*(best[3:5] if fresh else (None, None)), at(best[1]))
 
 
 def stored_table(features: list[Any]) -> pa.Table:
     """Feature rows as they lie in the offline store."""
+    marks = {DELETED: pa.array([is_gone(row) or None for row in features], pa.bool_())}
     return pa.table(
         {
             "id": pa.array([row[0] for row in features], pa.int64()),
@@ -66,6 +78,7 @@ def stored_table(features: list[Any]) -> pa.Table:
             ),
             "a": pa.array([row[3] for row in features], pa.float32()),
             "b": pa.array([row[4] for row in features], pa.float64()),
+            **(marks if any(map(is_gone, features)) else {}),
         }
     )
 
@@ -159,9 +172,11 @@ def test_latest_equals_the_join_asked_after_everything(features: list[Any]) -> N
     keys = sorted({row[0] for row in features})
     stored = stored_table(features)
     with relation_of(stored) as (connection, relation):
-        sql = latest_sql(relation, {"id": "INT64"}, {"a": "FLOAT", "b": "DOUBLE"}, "ts", "made", "true")
-        latest = {row[0]: row[1:4] for row in connection.execute(sql).fetchall()}
-    assert latest == {key: brute_force(features, key, at(100), None) for key in keys}
+        marked = DELETED in stored.column_names
+        sql = latest_sql(relation, {"id": "INT64"}, {"a": "FLOAT", "b": "DOUBLE"}, "ts", "made", "true", deleted=marked)
+        latest = {row[0]: row[1:4] for row in connection.execute(sql).fetchall() if not (marked and row[5])}
+    found = {key: brute_force(features, key, at(100), None) for key in keys}
+    assert latest == {key: row for key, row in found.items() if row[2]}
 
 
 def test_a_column_that_is_not_there_is_named() -> None:

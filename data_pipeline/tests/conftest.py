@@ -70,7 +70,7 @@ class Pipeline:
 
     @property
     def view(self) -> ViewSpec:
-        return make_view(self.root, self.created)
+        return self.rules.described(make_view(self.root, self.created))
 
     @property
     def watermarks(self) -> Watermarks:
@@ -141,7 +141,9 @@ class Pipeline:
 
     def stored(self) -> pd.DataFrame:
         files = sorted(self.view.path.glob("day=*/*.parquet"))
-        found: pd.DataFrame = pa.concat_tables([pq.read_table(f, partitioning=None) for f in files]).to_pandas()
+        found: pd.DataFrame = pa.concat_tables(
+            [pq.read_table(f, partitioning=None) for f in files], promote_options="default"
+        ).to_pandas()
         return found
 
     def store_bytes(self) -> dict[str, bytes]:

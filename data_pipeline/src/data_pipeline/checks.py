@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pandera
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from data_pipeline.bad_rows import BadRows
 from data_pipeline.clean import ROW
 from data_pipeline.sources import Checks, ColumnCheck
+from twinserve.features.deleted_rows import DELETED
 from twinserve.features.views import ViewSpec
 
 PANDAS_TYPES = {
@@ -30,7 +32,23 @@ def find_bad_rows(table: pa.Table, view: ViewSpec, checks: Checks, now: datetime
     Args:
         table: stored columns and `ROW`.
         now: aware; times later than this and the allowed skew are in the future.
+
+    A row that says that its key was deleted may lack every feature.
     """
+    if DELETED not in table.column_names:
+        return _broken(table, view, checks, now)
+    gone = pc.fill_null(table[DELETED], fill_value=False)
+    no_nulls_asked = {name: rules.model_copy(update={"nullable": True}) for name, rules in checks.columns.items()}
+    of_gone = checks.model_copy(update={"columns": no_nulls_asked})
+    return BadRows.merged(
+        [
+            _broken(table.filter(pc.invert(gone)), view, checks, now),
+            _broken(table.filter(gone), view, of_gone, now),
+        ]
+    )
+
+
+def _broken(table: pa.Table, view: ViewSpec, checks: Checks, now: datetime) -> BadRows:
     frame = to_frame(table).set_index(ROW)
     bad = BadRows()
     try:

@@ -16,8 +16,10 @@ from data_pipeline.bad_rows import BadRows
 from data_pipeline.raw_rows import RawPart, read_raw
 from data_pipeline.run_folder import ViewRun
 from twinserve.atomic import atomic_file
+from twinserve.features.deleted_rows import DELETED
 from twinserve.features.views import ViewSpec
 from twinserve.ledger import Ledger
+from twinserve.source_values.cast import Cast, all_right
 from twinserve.source_values.casting import EXPECTED, arrow_type, cast_column, cast_key
 
 ROW = "_row"  # number of the raw row that a clean one was made of
@@ -83,11 +85,18 @@ def clean_schema(view: ViewSpec) -> pa.Schema:
 def clean_part(part: RawPart, view: ViewSpec) -> Cleaned:
     """Type one file of raw rows; a row with a value that fits no type, or without a key or time, is set aside."""
     cleaned = Cleaned(pa.table({}))
+    deleted = deletions(part)
     columns: dict[str, pa.Array] = {}
     for name, kind in view.columns.items():
         arrow_type(kind, name)
+        if name == DELETED:
+            cleaned.bad.add(_rows(deleted.wrong, part), f"{part.source_of[DELETED]}: no boolean, and no time")
+            columns[name] = deleted.values
+            continue
         cast = cast_key if name in view.join_keys else cast_column
         read = cast(part.table[part.source_of[name]], kind)
+        if name in view.features:
+            read = without_features(read, deleted)
         columns[name] = read.values
         cleaned.naive[name] += read.naive
         cleaned.bad.add(_rows(read.wrong, part), f"{name}: not {EXPECTED[kind]}")
@@ -99,6 +108,26 @@ def clean_part(part: RawPart, view: ViewSpec) -> Cleaned:
     cleaned.table = table.filter(pa.array(~np.isin(numbers, cleaned.bad.rows())))
     cleaned.naive = +cleaned.naive
     return cleaned
+
+
+def deletions(part: RawPart) -> Cast:
+    """True for each row that says that its key was deleted, null for the others."""
+    if DELETED not in part.source_of:
+        return all_right(pa.nulls(part.table.num_rows, pa.bool_()))
+    column = part.table[part.source_of[DELETED]]
+    truth = cast_column(column, "BOOL")
+    gone, wrong = pc.fill_null(truth.values, fill_value=False).to_numpy(zero_copy_only=False), truth.wrong
+    if wrong.any():  # no boolean: the time at which it was deleted
+        is_time = wrong & cast_column(column, "UNIX_TIMESTAMP").values.is_valid().to_numpy(zero_copy_only=False)
+        gone, wrong = gone | is_time, wrong & ~is_time
+    return Cast(pa.array(np.ones(len(gone), bool), mask=~gone), wrong)
+
+
+def without_features(read: Cast, deleted: Cast) -> Cast:
+    """What a row says of a key that was deleted counts for nothing, and is not kept."""
+    gone = pc.fill_null(deleted.values, fill_value=False)
+    kept = pc.if_else(gone, pa.scalar(None, read.values.type), read.values)
+    return read._replace(values=kept, wrong=read.wrong & ~gone.to_numpy(zero_copy_only=False))
 
 
 def drop_duplicates(table: pa.Table, columns: list[str]) -> pa.Table:

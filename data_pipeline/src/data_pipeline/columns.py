@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from data_pipeline.sources import SourceRules
 from twinserve.errors import BadInput
+from twinserve.features.deleted_rows import DELETED
 from twinserve.features.views import ViewSpec
 from twinserve.source_values.renaming import source_columns
 
@@ -43,6 +44,8 @@ def map_columns(view: ViewSpec, rules: SourceRules, available: Collection[str], 
     if view.created:
         # without a time of writing, a row counts as written when it happened
         source_of[view.created] = rules.created or source_of[view.timestamp]
+    if rules.deleted:
+        source_of[DELETED] = rules.deleted
     if missing := [source for source in source_of.values() if source not in available]:
         there = ", ".join(sorted(available)[:20])
         raise BadInput(

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from data_pipeline.clean import stored_schema
 from data_pipeline.publishing.stored_types import as_declared, told_apart
 from twinserve.atomic import atomic_file
+from twinserve.features.deleted_rows import DELETED
 from twinserve.features.views import ViewSpec
 from twinserve.locks import alone
 
@@ -101,6 +102,8 @@ def _declared(found: pa.Table, field: pa.Field) -> pa.ChunkedArray | pa.Array:
 
 def write_day(view: ViewSpec, day: date, rows: pa.Table) -> None:
     """Replace the file of a day."""
+    if DELETED in rows.column_names and rows[DELETED].null_count == rows.num_rows:
+        rows = rows.drop_columns([DELETED])  # who reads a file with the column looks for such rows
     with atomic_file(day_file(view, day)) as draft:
         pq.write_table(rows.combine_chunks(), draft, compression="zstd")
 

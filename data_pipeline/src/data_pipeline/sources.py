@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -10,6 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from twinserve.errors import BadInput, StepMissing
+from twinserve.features.deleted_rows import DELETED
 from twinserve.features.views import ViewSpec
 from twinserve.yaml_files import read_model
 
@@ -70,6 +72,8 @@ class SourceRules(_Strict):
         file: in its place: a file, a folder of files or a pattern, absolute or seen from the folder of `sources.yaml`.
         rename: source column → stored column; entries whose source column is absent are passed over.
         created: source column with the time a row was written; None: the source has none.
+        deleted: source column that says of a row that its key was deleted at the row's event time: true, or a time
+            that is not null.
         corrections: what becomes of a row with the keys and times of a stored one, and other values. `latest_read`: it
             takes its place; `keep_first`: the stored one stays; `refuse`: nothing of the run is published.
         lookback_minutes: how far behind the watermark rows are read again.
@@ -81,6 +85,7 @@ class SourceRules(_Strict):
     rename: dict[str, str] = {}
     created: str | None = "created"
     lookback_minutes: float = Field(default=60, ge=0)
+    deleted: str | None = None
     corrections: Rule = "latest_read"
     compare_days: float | None = Field(default=None, ge=0)
     checks: Checks = Checks()
@@ -90,6 +95,10 @@ class SourceRules(_Strict):
         if (self.table is None) == (self.file is None):
             raise ValueError("give either `table` or `file`")
         return self
+
+    def described(self, view: ViewSpec) -> ViewSpec:
+        """The view as its files hold it: with the mark of deleted keys, where the source has one."""
+        return replace(view, features={**view.features, DELETED: "BOOL"}) if self.deleted else view
 
     def lookback(self, *, by_event: bool = False) -> timedelta:
         """How far behind the watermark rows are read again and compared.

@@ -31,6 +31,7 @@ from data_pipeline.verdicts import Batch, Verdict, judge, judge_corrections
 from data_pipeline.watermarks import Watermark, Watermarks
 from twinserve.atomic import write_atomically
 from twinserve.errors import PermanentError, StepMissing
+from twinserve.features.deleted_rows import DELETED
 from twinserve.features.views import ViewSpec
 from twinserve.ledger import Ledger
 
@@ -80,9 +81,9 @@ def explore_and_validate(
     """Check the clean rows of a run, report on them, and publish them unless the batch as a whole is refused.
 
     Returns:
-        Counts of rows pulled, good, bad by reason, new to the store, corrected; paths of report, quarantine, list of
-        corrections, and store. `updated` counts what all tries of this run changed in the store, and `ledger` where the
-        rows that ingest pulled went.
+        Counts of rows pulled, good, bad by reason, new to the store, corrected, saying that a key was deleted; paths of
+        report, quarantine, list of corrections, and store. `updated` counts what all tries of this run changed in the
+        store, and `ledger` where the rows that ingest pulled went.
 
     Raises:
         StepMissing: clean was not run, or by an earlier release.
@@ -116,6 +117,7 @@ def explore_and_validate(
         **findings.counts,
         "bad_by_reason": findings.reasons,
         "newly_quarantined": len(rows.fresh),
+        **({"rows_deleted": deleted} if (deleted := _deleted(rows.good)) else {}),
         "naive_times_as_utc": cleaned["naive_times_as_utc"],
         **published.to_dict(),
         "ledger": ledger.to_dict(),
@@ -212,6 +214,7 @@ def _findings(
         verdicts=verdicts,
         notes=[
             *(f"{count:,} times in {column} name no zone; they were taken as UTC." for column, count in naive),
+            *(f"{count:,} rows say that their key was deleted." for count in [_deleted(rows.good)] if count),
             *(
                 f"{pull['name']}: {said}."
                 for pull in run.outcome("ingest")["sources"]
@@ -225,6 +228,10 @@ def _findings(
         corrections=corrections,
         before=newest_rows(view, MOST_COMPARED),
     )
+
+
+def _deleted(good: pa.Table) -> int:
+    return good.num_rows - good[DELETED].null_count if DELETED in good.column_names else 0
 
 
 def _examples(aside: list[SetAside]) -> list[tuple[str, str]]:

@@ -54,7 +54,7 @@ class Workplace:
         names = [view.name for view in self.views]
         if name is not None and name not in names:
             raise BadInput(f"no feature view {name!r}", fix=f"Choose one of {', '.join(names)}")
-        return [(view, self.rules[view.name]) for view in self.views if name in (None, view.name)]
+        return [self._as_read(view) for view in self.views if name in (None, view.name)]
 
     def place(self, rules: SourceRules, source: str | None) -> str:
         """Where the rows of a view come from: `source` if it is given, else its `file`, else the source database."""
@@ -66,7 +66,11 @@ class Workplace:
         """The views for which `step` is done in this run; `StepMissing` if there is none."""
         names = [view.name for view in self.views]
         done = {run.view for run in runs_after(step, self._scratch, self.run_key, names)}
-        return [(view, self.rules[view.name]) for view in self.views if view.name in done]
+        return [self._as_read(view) for view in self.views if view.name in done]
+
+    def _as_read(self, view: ViewSpec) -> tuple[ViewSpec, SourceRules]:
+        rules = self.rules[view.name]
+        return rules.described(view), rules
 
     @contextmanager
     def alone(self, step: str, views: Chosen) -> Iterator[None]:

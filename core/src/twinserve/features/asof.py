@@ -133,7 +133,8 @@ def refuse_taken(columns: list[str], names: list[str]) -> None:
 class _Matches:
     """Attributes:
     where: feature row of each entity row; negative where there is none that counts.
-    times: event time of the latest feature row, expired or not; `NEVER` where there is none. Empty if not asked for.
+    times: event time of the latest feature row, expired or not; `NEVER` where there is none, or it says that the key
+        was deleted. Empty if not asked for.
     """
 
     where: npt.NDArray[np.int64]
@@ -162,7 +163,8 @@ class _Side:
         where[rows[fresh]] = fids[fresh]
         times = np.full(piece.num_rows if self._times else 0, NEVER, np.int64)
         if self._times:
-            times[rows] = at
+            known = fids >= 0
+            times[rows[known]] = at[known]
         return _Matches(where, times)
 
     def sizes(self, matches: _Matches) -> Sizes:

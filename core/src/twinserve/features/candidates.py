@@ -1,7 +1,8 @@
 """The feature rows of one view that the join can choose from: a DuckDB table of keys and times, values beside it.
 
 The table has the keys `k0, k1 …`, `since` (the moment from which on the row is the one to take), `event` (its event
-time) and `fid`, the number under which its values are found. No two rows of one key have the same `since`.
+time) and `fid`, the number under which its values are found; negative where the row says that the key was deleted. No
+two rows of one key have the same `since`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from twinserve.features.deleted_rows import DELETED
 from twinserve.features.feast_arrow import cast_column, key_type
 from twinserve.features.feature_rows import FeatureFiles, column_of
 from twinserve.features.payload import Payload, PayloadWriter
@@ -61,6 +63,7 @@ def read_candidates(
     ties = Ties(connection, raw, [*keys, "event", *(["made"] if cutoff else [])])
     if ties.found():
         ties.settle()
+    _mark_deleted(connection, raw, source)
     shape = _as_known(raw, keys) if cutoff else f"SELECT {', '.join(keys)}, event AS since, event, fid FROM {raw}"
     connection.execute(f"CREATE TABLE {table} AS {shape} ORDER BY ALL")
     connection.execute(f"DROP TABLE {raw}")
@@ -74,6 +77,7 @@ def _load(
     kinds = [key_type(kind) for _, kind in view.keys.values()] or [pa.int8()]
     fields = [pa.field(f"k{i}", kind) for i, kind in enumerate(kinds)]
     times = [pa.field(name, pa.int64()) for name in ("event", "made", "fid")]
+    times += [pa.field("gone", pa.bool_())] if source.has_deleted else []
     connection.register("empty", pa.schema([*fields, *times]).empty_table())
     connection.execute(f"CREATE TABLE {table} AS FROM empty")
     known = " AND ".join(f"{name} IS NOT NULL" for name in ["event", *(field.name for field in fields)])
@@ -97,12 +101,19 @@ def _keys_and_times(view: JoinedView, file: Path, batch: pa.Table, first: int) -
         columns["k0"] = pa.array(np.zeros(batch.num_rows, np.int8))  # one key for all
     columns["event"] = _micros(file, batch, view.timestamp)
     columns["made"] = _micros(file, batch, view.created) if view.created else pa.nulls(batch.num_rows, pa.int64())
-    return pa.table({**columns, "fid": pa.array(np.arange(first, first + batch.num_rows))})
+    columns["fid"] = pa.array(np.arange(first, first + batch.num_rows))
+    return pa.table(columns | ({"gone": batch[DELETED]} if DELETED in batch.column_names else {}))
 
 
 def _micros(file: Path, batch: pa.Table, column: str) -> pa.Array:
     with column_of(file, column, "a time"):
         return cast_column(batch[column], INSTANT).cast(pa.int64())
+
+
+def _mark_deleted(connection: duckdb.DuckDBPyConnection, table: str, source: FeatureFiles) -> None:
+    """After ties are settled, which needs the numbers: a negative one says that there are no values."""
+    if source.has_deleted:
+        connection.execute(f"UPDATE {table} SET fid = -1 WHERE gone")
 
 
 def _as_known(raw: str, keys: list[str]) -> str:

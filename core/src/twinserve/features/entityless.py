@@ -7,12 +7,14 @@ from datetime import datetime
 from feast.utils import make_tzaware
 
 from twinserve.errors import BadInput
+from twinserve.features.deleted_rows import has_deleted_rows, is_deleted
 from twinserve.features.point_in_time import JoinedView, parquet_relation, quoted, typed
 from twinserve.features.source_files import parquet_files
 
 
 def snapshot_sql(views: list[JoinedView], start: datetime | None, end: datetime) -> str:
-    """SQL of the entity rows: `event_timestamp`, which is `end`, and each key that has a row no older than its TTL.
+    """SQL of the entity rows: `event_timestamp`, which is `end`, and each key that has a row no older than its TTL,
+    and was not deleted since.
 
     Args:
         start: leave out keys without a row since; None for no such limit.
@@ -40,5 +42,11 @@ def _keys(view: JoinedView, names: list[str], since: datetime | None, at: dateti
     oldest = max([moment for moment in (since, view.ttl and at - view.ttl) if moment], default=None)
     where = [f"{times} <= '{at.isoformat()}'", *([f"{times} >= '{oldest.isoformat()}'"] if oldest else [])]
     where += [f"{quoted(column)} IS NOT NULL" for column in view.keys]
-    relation = parquet_relation([str(file) for file in parquet_files(view.path)])
-    return f"SELECT {', '.join(columns)} FROM {relation} WHERE {' AND '.join(where)}"
+    files = parquet_files(view.path)
+    relation = parquet_relation([str(file) for file in files])
+    known = f"SELECT {', '.join(columns)} FROM {relation} WHERE {' AND '.join(where)}"
+    if not has_deleted_rows(files):
+        return known
+    made = f"CAST({quoted(view.created)} AS TIMESTAMPTZ)" if view.created else "NULL"
+    latest = f"arg_max({is_deleted()}, ({times}, {made}, file_index, file_row_number))"
+    return f"{known} GROUP BY ALL HAVING NOT {latest}"

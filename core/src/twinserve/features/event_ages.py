@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from twinserve.features.redis_layout import decode_event_time
+from twinserve.features.redis_layout import decode_event_time, without_mark
 from twinserve.missing import Status
 
 _MICROS = 1_000_000
@@ -38,7 +38,8 @@ _OTHER = (0, 1)  # no number has this form
 
 
 def event_statuses(times: Sequence[bytes | None], asked: int, ttl: int | None) -> list[Status]:
-    """Of each row of a view: `PRESENT`, `STALE`, or `UNKNOWN` where there is none, or one that is yet to come.
+    """Of each row of a view: `PRESENT`, `STALE`, or `UNKNOWN` where there is none, one that is yet to come, or one that
+    says that the key was deleted.
 
     Args:
         times: serialized event times.
@@ -66,7 +67,7 @@ def event_statuses(times: Sequence[bytes | None], asked: int, ttl: int | None) -
 
 
 def all_fresh(times: Sequence[bytes | None], asked: int, ttl: int | None) -> bool:
-    """Whether all of them are there, none too old and none yet to come; False also where only decoding could tell."""
+    """Whether all of them are there, none too old, yet to come or deleted; False where only decoding could tell."""
     after, before = _limits(asked, ttl)
     read, usual = int.from_bytes, _USUAL.get
     for time in set(times):
@@ -85,8 +86,9 @@ def _limits(asked: int, ttl: int | None) -> tuple[int, int]:
 
 
 def _decoded(time: bytes, asked: int, ttl: int | None) -> Status:
-    at = decode_event_time(time)
-    if at > asked:
+    unmarked = without_mark(time)
+    at = decode_event_time(unmarked)
+    if at > asked or unmarked != time:
         return Status.UNKNOWN
     return Status.PRESENT if ttl is None or asked - at <= ttl else Status.STALE
 

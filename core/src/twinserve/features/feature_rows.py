@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from twinserve.errors import BadInput, TransientError
+from twinserve.features.deleted_rows import DELETED
 from twinserve.features.feast_arrow import cast_column
 from twinserve.parquet_batches import parquet_batches
 
@@ -22,6 +23,9 @@ class FeatureFiles:
     Args:
         required: columns that every file must have: keys, event time, created.
         features: other columns → the type to bring them to; None becomes the type of the first file that has it.
+
+    Attributes:
+        has_deleted: whether a file has rows that say that a key was deleted.
 
     Raises:
         BadInput: a file is damaged, lacks a column that it must have, or one was renamed; names the file.
@@ -37,6 +41,7 @@ class FeatureFiles:
         self._states = {file: _state(file) for file in files}
         for file in files:
             self._note(file)
+        self.has_deleted = any(DELETED in names for names in self._names.values())
         self._settle_types()
         self._refuse_renamed()
 
@@ -72,7 +77,7 @@ class FeatureFiles:
             lacking = [file for names, file in alike.items() if name not in names]
             usual = frozenset().union(*(names for names in alike if name in names)) if lacking else frozenset()
             for file in lacking:
-                if strangers := [column for column in self._schemas[file].names if column not in usual]:
+                if strangers := [name for name in self._schemas[file].names if name not in {*usual, DELETED}]:
                     raise BadInput(
                         f"{file} has no column {name} but {', '.join(strangers[:5])}, which files with {name} have "
                         "not: was it renamed?",
@@ -90,13 +95,15 @@ class FeatureFiles:
     def batches(self) -> Iterator[tuple[Path, pa.Table]]:
         """Tables of the required columns, as stored, and of the features, typed; always the same rows in one order.
 
+        With `has_deleted`, `DELETED` is a column too.
+
         Raises:
             BadInput: a file is damaged, or a value does not fit its type; names file and column.
             TransientError: a file was replaced since this object was made.
         """
         for file in self.files:
             there = self._names[file]
-            names = dict.fromkeys([*self.required, *(name for name in self.features if name in there)])
+            names = dict.fromkeys([*self.required, *(name for name in (*self.features, DELETED) if name in there)])
             with named(file), pq.ParquetFile(file) as parquet:
                 if _state(file) != self._states[file]:
                     raise TransientError(f"{file} was replaced while it was read", fix="Run the command again")
@@ -111,6 +118,8 @@ class FeatureFiles:
                 continue
             with column_of(file, name, kind):
                 columns[name] = cast_column(batch[name], kind)
+        if self.has_deleted:
+            columns[DELETED] = batch[DELETED] if DELETED in there else pa.nulls(batch.num_rows, pa.bool_())
         return pa.table(columns)
 
 

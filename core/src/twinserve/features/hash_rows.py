@@ -15,7 +15,7 @@ from twinserve.errors import PermanentError
 from twinserve.features.event_ages import all_fresh, event_statuses
 from twinserve.features.feature_reader import OnlineRows
 from twinserve.features.read_plan import HashPlan
-from twinserve.features.redis_layout import decode_event_time
+from twinserve.features.redis_layout import decode_event_time, without_mark
 from twinserve.features.value_decoding import Cell, number, numbers
 from twinserve.missing import Matrix, Status
 
@@ -94,7 +94,7 @@ def _unreadable(plan: HashPlan, replies: Replies) -> PermanentError:
                 )
         for view in plan.views:
             try:
-                decode_event_time(reply[view.field] or b"")
+                decode_event_time(without_mark(reply[view.field] or b""))
             except ValueError as error:
                 return PermanentError(
                     f"the online store holds no event time for the view {view.stored}: {error}",

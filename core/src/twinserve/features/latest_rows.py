@@ -6,6 +6,7 @@ join: the last row of the last file by name.
 
 from __future__ import annotations
 
+from twinserve.features.deleted_rows import DELETED
 from twinserve.features.point_in_time import quoted, refuse_alike, typed
 
 _AT, _ROWS = "__at", "__rows"
@@ -21,6 +22,7 @@ def latest_sql(
     where: str,
     *,
     count: str | None = None,
+    deleted: bool = False,
 ) -> str:
     """SQL that gives the latest row of each key: keys, features, event time and created, typed as Feast declares.
 
@@ -33,6 +35,7 @@ def latest_sql(
         features: stored column → Feast type.
         where: SQL condition on the stored rows; `true` for all.
         count: a further column, with how many stored rows the key has: none of a key that went astray on the way.
+        deleted: the files have `DELETED`: it is a column of the result too.
 
     Raises:
         BadInput: two columns differ only by case.
@@ -41,6 +44,7 @@ def latest_sql(
     times = {timestamp: "UNIX_TIMESTAMP", **({created: "UNIX_TIMESTAMP"} if created else {})}
     columns = {**keys, **features, **times}
     refuse_alike(columns)
+    columns |= {DELETED: "BOOL"} if deleted else {}
     typed_columns = ", ".join(f"{typed(column, kind)} AS {quoted(column)}" for column, kind in columns.items())
     known = f"FROM {relation} WHERE ({where}) AND {quoted(timestamp)} IS NOT NULL"
     typed_keys = [f"{typed(key, kind)} AS {quoted(key)}" for key, kind in keys.items()]

@@ -14,7 +14,7 @@ import redis
 from twinserve.features.duck import DuckLimits, duck
 from twinserve.features.hash_scan import pages_of_hashes
 from twinserve.features.online_view import OnlineView
-from twinserve.features.redis_layout import decode_event_time, event_time_field, feature_field
+from twinserve.features.redis_layout import decode_event_time, event_time_field, feature_field, without_mark
 from twinserve.features.redis_writer import hash_names
 from twinserve.features.staged_rows import StagedRows
 from twinserve.features.value_encoding import encoded_times
@@ -137,7 +137,7 @@ def _held(client: redis.Redis, view: OnlineView, lost: Lost) -> Iterator[pa.Tabl
 def _micros(time: bytes) -> int | None:
     """None where it can't be read: reads of the key say so."""
     try:
-        return decode_event_time(time)
+        return decode_event_time(without_mark(time))
     except ValueError:
         return None
 

@@ -25,6 +25,7 @@ from twinserve.features.batch_engine import is_plain, is_single_redis
 from twinserve.features.day_files import DayFileMemory, counted_rows, is_recent, signature, signatures, with_rows
 from twinserve.features.declared import declared_view
 from twinserve.features.definition_rules import collisions
+from twinserve.features.deleted_rows import has_deleted_rows
 from twinserve.features.feast_errors import feast_errors
 from twinserve.features.lost_rows import Lost, delete_lost_rows
 from twinserve.features.online_definitions import remove_what_is_not_defined
@@ -39,7 +40,7 @@ from twinserve.features.online_write import (
     write_staged,
 )
 from twinserve.features.point_in_time import quoted
-from twinserve.features.source_files import source_path
+from twinserve.features.source_files import local_path, parquet_in, source_path
 from twinserve.features.staged_rows import StagedRows, staged_rows
 from twinserve.features.store import open_store
 from twinserve.locks import one_at_a_time
@@ -135,9 +136,21 @@ def _by_feast(store: FeatureStore, view: FeatureView, now: datetime) -> ViewResu
     import contextlib
     import io
 
+    _refuse_deleted(store, view)
     with contextlib.redirect_stdout(io.StringIO()):  # Feast prints; our standard output ends in JSON
         store.materialize(_start(view, now), now, [view.name])
     return ViewResult(view.name, 0, 0, 0, 0, ledger=None)
+
+
+def _refuse_deleted(store: FeatureStore, view: FeatureView) -> None:
+    """Feast's engine writes rows, and takes none away."""
+    path = local_path(view.batch_source, store.config.repo_path)
+    if path is not None and has_deleted_rows(parquet_in(path)):
+        raise BadInput(
+            f"keys of {view.name} were deleted, and Feast's own engine, which writes this online store, deletes none",
+            fix="Use one Redis as the online store; or drop `deleted` from sources.yaml and the view's day files, and "
+            "read all rows again",
+        )
 
 
 def _start(view: FeatureView, now: datetime) -> datetime:

@@ -30,6 +30,7 @@ from pydantic import ByteSize, Field
 from twinserve.errors import BadInput
 from twinserve.features.asof import Join, JoinLimits, refuse_taken
 from twinserve.features.declared import declared_view
+from twinserve.features.deleted_rows import has_deleted_rows, is_deleted, without_deleted
 from twinserve.features.duck import DuckLimits, duck
 from twinserve.features.entity_source import EntityRows, QueryRows, entity_rows
 from twinserve.features.entityless import snapshot_sql
@@ -119,9 +120,9 @@ class AsofOfflineStore(OfflineStore):  # type: ignore[misc]
         start_date: datetime | None = None,
         end_date: datetime | None = None,
     ) -> RetrievalJob:
-        """The latest row of each key with an event time in `[start_date, end_date]`."""
+        """The latest row of each key with an event time in `[start_date, end_date]`; none of deleted keys."""
 
-        def sql(relation: str) -> str:
+        def sql(relation: str, deleted: bool) -> str:
             latest = latest_sql(
                 relation,
                 dict.fromkeys(join_key_columns, ""),
@@ -129,7 +130,9 @@ class AsofOfflineStore(OfflineStore):  # type: ignore[misc]
                 timestamp_field,
                 created_timestamp_column or None,
                 _between(timestamp_field, start_date, end_date),
+                deleted=deleted,
             )
+            latest = without_deleted(latest) if deleted else latest
             return latest if join_key_columns else f"SELECT *, {_DUMMY} FROM ({latest})"
 
         return _pull(config, data_source, sql, start_date, end_date)
@@ -145,15 +148,17 @@ class AsofOfflineStore(OfflineStore):  # type: ignore[misc]
         start_date: datetime | None = None,
         end_date: datetime | None = None,
     ) -> RetrievalJob:
-        """Every row with an event time in `[start_date, end_date]`; an open end has no limit."""
+        """Every row with an event time in `[start_date, end_date]`, but for those that say that a key was deleted; an
+        open end has no limit."""
         times = [timestamp_field, *([created_timestamp_column] if created_timestamp_column else [])]
         names = dict.fromkeys([*join_key_columns, *feature_name_columns, *times])
         refuse_alike(names)
         columns = [quoted(column) for column in names] + ([] if join_key_columns else [_DUMMY])
         where = _between(timestamp_field, start_date, end_date)
 
-        def sql(relation: str) -> str:
-            return f"SELECT {', '.join(columns)} FROM {relation} WHERE {where}"
+        def sql(relation: str, deleted: bool) -> str:
+            known = f"({where}) AND NOT {is_deleted()}" if deleted else where
+            return f"SELECT {', '.join(columns)} FROM {relation} WHERE {known}"
 
         return _pull(config, data_source, sql, start_date, end_date)
 
@@ -229,14 +234,15 @@ class _Query:
 def _pull(
     config: RepoConfig,
     source: FileSource,
-    sql: Callable[[str], str],
+    sql: Callable[[str, bool], str],
     start: datetime | None,
     end: datetime | None,
 ) -> AsofRetrievalJob:
     path = source_path(source, config.repo_path)
     files = parquet_files(path)
     needed = files_touching(path, files, Span(_instant(start), _instant(end)))
-    query = sql(parquet_relation([str(file) for file in needed or files[-1:]]))
+    read = needed or files[-1:]
+    query = sql(parquet_relation([str(file) for file in read]), has_deleted_rows(read))
     limits = join_limits(config, [path])
     return AsofRetrievalJob(
         _Query(query, DuckLimits(limits.memory, limits.temp, limits.threads)), sql=query, repo=config.repo_path

@@ -112,7 +112,7 @@ def collect(
     for _ in range(TRIES):
         stored = FeatureFiles(view.name, list(paths), [*view.stored_keys, view.timestamp], {})
         left_out = LeftOut(_left_out_sql(view, paths, when), otherwise)
-        staged = _staged(path, request, view, _latest(view, paths, when), files, stored.rows, left_out, memory)
+        staged = _staged(path, request, view, _latest(view, stored, when), files, stored.rows, left_out, memory)
         try:
             staged.ledger().balanced(f"materialize of {view.name}")
         except LedgerMismatch:
@@ -124,10 +124,11 @@ def collect(
     raise TransientError(f"files of {view.name} were replaced while they were read", fix="Run the command again")
 
 
-def _latest(view: OnlineView, paths: Sequence[Path], when: str) -> str:
+def _latest(view: OnlineView, stored: FeatureFiles, when: str) -> str:
     where = " AND ".join([f"({when})", *(f"{quoted(key)} IS NOT NULL" for key in view.stored_keys)])
-    relation, keys, features = parquet_relation([str(path) for path in paths]), view.stored_keys, view.stored_features
-    return latest_sql(relation, keys, features, view.timestamp, view.created, where, count=COUNT)
+    relation, keys, features = parquet_relation([str(f) for f in stored.files]), view.stored_keys, view.stored_features
+    times = (view.timestamp, view.created)
+    return latest_sql(relation, keys, features, *times, where, count=COUNT, deleted=stored.has_deleted)
 
 
 def _left_out_sql(view: OnlineView, paths: Sequence[Path], when: str) -> str:

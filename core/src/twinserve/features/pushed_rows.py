@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from twinserve.atomic import atomic_file
 from twinserve.errors import BadInput
+from twinserve.features.deleted_rows import DELETED
 from twinserve.features.duck import duck, fetched
 from twinserve.features.feast_arrow import cast_column, key_type
 from twinserve.features.feature_rows import named
@@ -47,7 +48,7 @@ def push_rows(view: JoinedView, table: pa.Table) -> int:
 def _typed(view: JoinedView, table: pa.Table) -> pa.Table:
     kinds = {column: _stored_key(kind) for column, (_, kind) in view.keys.items()} | view.types
     kinds |= {name: INSTANT for name in (view.timestamp, view.created) if name}
-    kinds |= {name: kind for name, kind in _stored_types(view.path).items() if name not in kinds}
+    kinds |= {name: kind for name, kind in _stored_types(view.path).items() if name not in {*kinds, DELETED}}
     lost, strange = sorted(set(kinds) - set(table.column_names)), sorted(set(table.column_names) - set(kinds))
     if lost or strange:
         raise BadInput(

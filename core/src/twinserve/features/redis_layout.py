@@ -29,6 +29,8 @@ NULL_TIME = -(1 << 63)  # what Feast keeps for a timestamp that is null
 # feast.types.Value field numbers of the scalar kinds
 _BYTES, _TEXT, _INT32, _INT64, _DOUBLE, _FLOAT, _BOOL, _UNIX_TIME, _NULL = 1, 2, 3, 4, 5, 6, 7, 8, 19
 _SECONDS, _NANOS = 0x08, 0x10  # tags of google.protobuf.Timestamp
+# behind the event time of a key that was deleted then: a field that a Timestamp has not, which protobuf's readers skip
+DELETED_MARK = b"\x18\x01"
 
 
 def redis_key(project: str, keys: Mapping[str, tuple[str, Key]]) -> bytes:
@@ -121,6 +123,11 @@ def decode_event_time(content: bytes) -> int:
     if not 0 <= parts[1] < 10**9:
         raise ValueError("other bytes than protobuf's Timestamp has")
     return parts[0] * 1_000_000 + parts[1] // 1_000
+
+
+def without_mark(time: bytes) -> bytes:
+    """A serialized event time as Feast writes it; the mark of a deleted key taken off."""
+    return time.removesuffix(DELETED_MARK)
 
 
 def decode_value(content: bytes) -> Scalar:

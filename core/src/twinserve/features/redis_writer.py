@@ -4,6 +4,8 @@ A script runs alone in Redis, so that no other writer comes between the question
 A row is written when Redis holds none of its key, an older one, or another one of the same event time (a correction).
 What became of the others is counted where it is decided: a chunk says how many rows were written, were there as they
 are, or gave way to a newer one.
+Of a row that says that its key was deleted the event time alone is written, marked, and the features are removed: so an
+older row that comes later does not bring them back.
 With the rows a chunk notes how many of them are done, so that whoever resumes after a kill skips what is in this
 very Redis and nothing else. A chunk is refused where the note is not that of the chunk before it: after one that failed
 none of those already on their way is written, nor is the rest into a Redis that was flushed. Layout:
@@ -23,12 +25,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import redis
 
 from twinserve.features.byte_rows import joined, sizes
+from twinserve.features.deleted_rows import DELETED
 from twinserve.features.online_view import OnlineView
 from twinserve.features.redis_errors import redis_error
-from twinserve.features.redis_layout import dummy_key, event_time_field, feature_field
+from twinserve.features.redis_layout import DELETED_MARK, dummy_key, event_time_field, feature_field
 from twinserve.features.value_encoding import encoded_keys, encoded_times, encoded_values
 
 ROWS = 500
@@ -39,7 +43,7 @@ HEAD = 6  # arguments of the script before the fields
 
 # KEYS: where progress is noted, then the hashes. ARGV: the note to find (or nothing), the note to leave, its expiry,
 # the field of the event time, the hashes' expiry, the number of features, their fields; then for each row its event
-# time and values.
+# time and values. The event time of a row that says that its key was deleted bears a mark.
 SCRIPT = b"""
 if ARGV[1] ~= '' and redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return redis.error_reply('LOSTTRACK of the rows before')
@@ -59,7 +63,7 @@ local function moment(text)
       scale = scale * 128
     end
     if high >= 2 ^ 14 then high = high - 2 ^ 15 end
-    if tag == 8 then seconds = high * 2 ^ 49 + low else nanos = low end
+    if tag == 8 then seconds = high * 2 ^ 49 + low elseif tag == 16 then nanos = low end
     at = at + 1
   end
   return seconds, nanos
@@ -84,6 +88,15 @@ end
 
 local written, as_stored, newer_online = 0, 0, 0
 
+local function remove(key, time)
+  for first = 1, width, STEP do
+    redis.call('HDEL', key, unpack(ARGV, HEAD + first, HEAD + math.min(first + STEP - 1, width)))
+  end
+  redis.call('HSET', key, stamp, time)
+  written = written + 1
+  if expiry > 0 then redis.call('EXPIRE', key, expiry) end
+end
+
 local function write(key, at)
   local row = {key, stamp, ARGV[at]}
   for i = 1, width do
@@ -101,11 +114,14 @@ end
 
 local at = HEAD + width + 1
 for i = 2, #KEYS do
-  local held = redis.call('HGET', KEYS[i], stamp)
-  if held == ARGV[at] and same(KEYS[i], at) then
+  local held, time = redis.call('HGET', KEYS[i], stamp), ARGV[at]
+  local gone = time:sub(-2) == '\\24\\1'
+  if held == time and (gone or same(KEYS[i], at)) then
     as_stored = as_stored + 1
-  elseif held and held ~= ARGV[at] and newer(held, ARGV[at]) then
+  elseif held and held ~= time and newer(held, time) then
     newer_online = newer_online + 1
+  elseif gone then
+    remove(KEYS[i], time)
   else
     write(KEYS[i], at)
   end
@@ -255,7 +271,10 @@ def hash_names(view: OnlineView, batch: pa.RecordBatch) -> pa.Array:
 
 def _row_values(view: OnlineView, batch: pa.RecordBatch) -> list[pa.Array]:
     values = [encoded_values(batch[column], kind) for column, kind in view.features.values()]
-    return [encoded_times(batch[view.timestamp]), *values]
+    times = encoded_times(batch[view.timestamp])
+    if DELETED in batch.schema.names:
+        times = pc.if_else(pc.fill_null(batch[DELETED], fill_value=False), joined(times, DELETED_MARK), times)
+    return [times, *values]
 
 
 def _framed(columns: list[pa.Array]) -> pa.Array:

@@ -14,6 +14,7 @@ from data_pipeline.clean import stored_schema
 from data_pipeline.offline_files import day_files, differs, identity
 from data_pipeline.publishing.stored_types import as_declared, is_faithful, told_apart
 from twinserve.errors import BadInput
+from twinserve.features.deleted_rows import DELETED
 from twinserve.features.source_files import PUSHED
 from twinserve.features.views import ViewSpec
 
@@ -33,6 +34,7 @@ def refuse_lost_columns(view: ViewSpec) -> None:
         stored = pq.read_schema(file)
         absent, retyped = told_apart(stored, declared)
         _refuse_identity(view, file, sorted(absent & set(identity(view))))
+        _refuse_unmarked(view, file, stored)
         for name in [name for name in retyped if name in identity(view)]:
             raise _changed(view, file, name, retyped[name])
         _refuse_unfit(view, file, stored, declared)
@@ -60,6 +62,15 @@ def _refuse_identity(view: ViewSpec, file: Path, absent: list[str]) -> None:
             f"{file} was written with other keys or times than feature view {view.name} has: it lacks "
             f"{', '.join(absent)}",
             fix=_way_out(view),
+        )
+
+
+def _refuse_unmarked(view: ViewSpec, file: Path, stored: pa.Schema) -> None:
+    """Rows that say that their key was deleted, of a source that says so no more."""
+    if DELETED in stored.names and DELETED not in view.features:
+        raise BadInput(
+            f"{file} has rows which say that their key was deleted, and sources.yaml no `deleted` for {view.name}",
+            fix=f"Name it again; or move {view.path} away and read all rows again: {REREAD.format(view=view.name)}",
         )
 
 
@@ -102,7 +113,7 @@ def renamed(view: ViewSpec) -> str | None:
     lacking, strange, days = set[str](), set[str](), 0
     for file in day_files(view).values():
         stored = pq.read_schema(file)
-        if lost := set(view.features) - set(stored.names):
+        if lost := set(view.features) - {*stored.names, DELETED}:
             lacking, strange, days = lacking | lost, strange | (set(stored.names) - set(view.columns)), days + 1
     if not strange:
         return None
