@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import redis
 
 from twinserve.errors import BadInput, TransientError
 from twinserve.features.day_files import DayFileMemory
+from twinserve.features.file_sizes import with_deletions
 from twinserve.features.lost_rows import WHOLE, Lost
 from twinserve.features.materialize import ViewResult, materialize
 from twinserve.features.online_view import online_view
@@ -136,6 +139,14 @@ def test_an_equal_number_of_other_rows_is_found_by_a_full_comparison(twins: Twin
     assert twins.online(2) == [20], "as many rows as before: nobody looks"
     assert twins.materialize(full=True).removed == 1
     twins.agree(100, 2, 3, 40)
+
+
+def test_a_file_that_says_that_rows_were_deleted_is_compared_whatever_its_rows(twins: Twins) -> None:
+    rows = pa.Table.from_pandas(twins.rows(6, {1: 10.0, 4: 40.0}), preserve_index=False)
+    pq.write_table(with_deletions(rows, 1), twins.file(6))
+    assert twins.materialize().removed == 1
+    twins.agree(100, 2, 3, 40)
+    assert twins.materialize().removed == 0
 
 
 def test_what_a_stream_has_pushed_stays(twins: Twins) -> None:

@@ -84,11 +84,17 @@ class Pipeline:
         return ViewRun(self.root / "runs" / key, "visits", key)
 
     def ingest(
-        self, source: str | Path, key: str = "r1", interval: Interval | None = None, *, full: bool = False
+        self,
+        source: str | Path,
+        key: str = "r1",
+        interval: Interval | None = None,
+        *,
+        full: bool = False,
+        whole: bool = True,
     ) -> dict[str, Any]:
         places, others = locate(str(source), self.rules.table), passed_over(str(source))
         steps = (self.run(key), self.view, self.rules, places, self.watermarks, self.now, interval)
-        return ingest(*steps, full=full, passed_over=others)
+        return ingest(*steps, full=full, whole=whole, passed_over=others)
 
     def asked(self, source: Source) -> Asked:
         """All rows of a source that was never read."""
@@ -132,7 +138,10 @@ class Pipeline:
             plan = publisher.plan(rows.good)
             ledger = account(self.run(key), self.view, rows, plan)
             self.quarantine.record(rows.fresh, key)
-            return publisher.publish(rows.good, publisher.listed(rows.superseded, plan)), ledger
+            published = publisher.publish(rows.good, publisher.listed(rows.superseded, plan))
+            if snapshot := self.places(key).whole_read(self.run(key), self.view, publisher):
+                snapshot.delete()
+            return published, ledger
 
     def advance(self, key: str) -> None:
         """The watermarks of a run that was published."""

@@ -60,7 +60,9 @@ def test_a_deletion_in_every_form_is_stored_without_the_features_beside_it(
     assert pd.isna(row["count"])
     assert outcome["ledger"]["stored"] == 49
     assert pipeline.quarantined() == []
-    assert f"{outcome['rows_deleted']} rows say that their key was deleted" in Path(outcome["report"]).read_text()
+    assert (
+        f"{outcome['rows_marked_deleted']} rows say that their key was deleted" in Path(outcome["report"]).read_text()
+    )
 
 
 def test_a_file_without_a_deletion_has_no_column_for_it(

@@ -19,6 +19,7 @@ class Changed(NamedTuple):
 
     new: int = 0
     replaced: int = 0
+    deleted: int = 0
 
 
 class Changes:
@@ -29,8 +30,11 @@ class Changes:
 
     def note(self, day: date, new: int, replaced: int) -> None:
         """`day` is about to be written; a day that was noted and not written is noted anew."""
-        held = self._read() | {day.isoformat(): Changed(new, replaced)}
-        write_atomically(self._file, json.dumps(held, sort_keys=True) + "\n")
+        self._write(day, Changed(new, replaced, self.of(day).deleted))
+
+    def note_deleted(self, day: date, rows: int) -> None:
+        """Rows of `day` are about to be deleted, as the source no longer has them."""
+        self._write(day, self.of(day)._replace(deleted=rows))
 
     def forget(self) -> None:
         """The run has told of them."""
@@ -41,9 +45,17 @@ class Changes:
         return self._read().get(day.isoformat(), Changed())
 
     def counts(self) -> dict[str, int]:
-        """Rows that came new or took the place of others, and days that were written."""
+        """Rows that came new, took the place of others or were deleted, and days that were written."""
         days = self._read()
         return {"rows": sum(map(sum, days.values())), "days": len(days)}
+
+    def deleted(self) -> int:
+        """Rows that were deleted."""
+        return sum(changed.deleted for changed in self._read().values())
+
+    def _write(self, day: date, changed: Changed) -> None:
+        held = self._read() | {day.isoformat(): changed}
+        write_atomically(self._file, json.dumps(held, sort_keys=True) + "\n")
 
     def _read(self) -> dict[str, Changed]:
         if not self._file.exists():

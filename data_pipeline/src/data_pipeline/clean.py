@@ -28,11 +28,12 @@ LAST = "_last"  # number of the last raw row with the same values
 
 @dataclass
 class Cleaned:
-    """Typed rows, rows set aside, and how many times without a zone each column had."""
+    """Typed rows, rows set aside, how many times without a zone each column had, and keys and times of all rows."""
 
     table: pa.Table
     bad: BadRows = field(default_factory=BadRows)
     naive: Counter[str] = field(default_factory=Counter)
+    present: pa.Table = field(default_factory=lambda: pa.table({}))
 
 
 def clean(run: ViewRun, view: ViewSpec) -> dict[str, Any]:
@@ -50,6 +51,8 @@ def clean(run: ViewRun, view: ViewSpec) -> dict[str, Any]:
     run.refuse_others(view)
     run.begin("clean")
     parts = [clean_part(part, view) for part in read_raw(run)]
+    if run.outcome("ingest").get("snapshot"):
+        _write_present(run, view, parts)
     table = pa.concat_tables([clean_schema(view).empty_table(), *(part.table for part in parts)])
     unique = drop_duplicates(table, list(view.columns))
     bad = BadRows.merged(part.bad for part in parts)
@@ -105,9 +108,17 @@ def clean_part(part: RawPart, view: ViewSpec) -> Cleaned:
             cleaned.bad.add(_rows(missing, part), f"{name}: missing")
     numbers = np.arange(part.first, part.first + part.table.num_rows)
     table = pa.table({**columns, ROW: pa.array(numbers, pa.int64())}).cast(clean_schema(view))
+    cleaned.present = table.select([name for name in view.columns if name not in view.features])
     cleaned.table = table.filter(pa.array(~np.isin(numbers, cleaned.bad.rows())))
     cleaned.naive = +cleaned.naive
     return cleaned
+
+
+def _write_present(run: ViewRun, view: ViewSpec, parts: list[Cleaned]) -> None:
+    names = [name for name in view.columns if name not in view.features]
+    none = clean_schema(view).empty_table().select(names)
+    with atomic_file(run.present) as draft:
+        pq.write_table(pa.concat_tables([none, *(part.present for part in parts)]), draft)
 
 
 def deletions(part: RawPart) -> Cast:

@@ -55,7 +55,7 @@ def ingest(
             place = work.place(rules, source)
             found[spec.name] = run(
                 work.run(spec), spec, rules, locate(place, rules.table), work.watermarks, datetime.now(UTC), interval,
-                full=full, passed_over=passed_over(place), forgotten=work.forgotten,
+                full=full, whole=source is None, passed_over=passed_over(place), forgotten=work.forgotten,
             )  # fmt: skip
     warnings = [said for outcome in found.values() for said in outcome["warnings"]]
     shown = {spec.name: printed(found[spec.name], work.run(spec).details("ingest")) for spec, _ in views}

@@ -19,7 +19,7 @@ from data_pipeline.forgetting.forgotten_keys import ForgottenKeys
 from data_pipeline.interval import Interval
 from data_pipeline.reading.source import Account, Asked, Source
 from data_pipeline.run_folder import ViewRun
-from data_pipeline.sources import SourceRules
+from data_pipeline.sources import Snapshot, SourceRules
 from data_pipeline.watermarks import Watermark, Watermarks
 from twinserve.atomic import atomic_file
 from twinserve.features.views import ViewSpec
@@ -39,6 +39,7 @@ def ingest(
     interval: Interval | None = None,
     *,
     full: bool = False,
+    whole: bool = False,
     passed_over: Sequence[str] = (),
     forgotten: ForgottenKeys | None = None,
 ) -> dict[str, Any]:
@@ -50,26 +51,29 @@ def ingest(
     Args:
         interval: the rows that arrived in it instead; no watermark moves for them.
         full: all rows instead, whatever was read before.
+        whole: the sources are all that the rules name: what a `snapshot` lacks may be deleted.
         passed_over: files at the source that nobody can read, to be named.
         forgotten: keys whose rows are not to come back; they count as not read, under `forgotten`.
 
     Returns:
-        When the read began (`read_at`), `rows` that were read, `rows_at_source`, `rows_not_read` by reason,
-        `warnings`, and the same for each of `sources`, with its `name`, `since` (null: from the beginning), `until`
-        (null: to the end), `late_days` and `reached`, the latest arrival that is not in the future.
-        `explore-and-validate` makes that the watermark once it has published; with an `interval` it is null, and the
-        watermark stays.
+        When the read began (`read_at`), by what stored rows that are not among these are deleted (`snapshot`), `rows`
+        that were read, `rows_at_source`, `rows_not_read` by reason, `warnings`, and the same for each of `sources`,
+        with its `name`, `since` (null: from the beginning), `until` (null: to the end), `late_days` and `reached`, the
+        latest arrival that is not in the future. `explore-and-validate` makes that the watermark once it has published;
+        with an `interval` it is null, and the watermark stays.
 
     Raises:
         TransientError: a source changed while it was read.
     """
     if run.did("explore-and-validate"):
         run.changes.forget()
+        run.deleted.unlink(missing_ok=True)
     run.begin("ingest")
     run.bind(view)
     shutil.rmtree(run.raw, ignore_errors=True)
     run.raw.mkdir(parents=True)
-    scope = _Scope(run, view, rules, watermarks, now, interval, full, forgotten)
+    snapshot = rules.snapshot if whole and interval is None else None
+    scope = _Scope(run, view, rules, watermarks, now, interval, full, snapshot, forgotten)
     with RowProgress(f"ingest {view.name}", None) as progress:
         pulls = [_pull(scope, source, progress) for source in sources]
     outcome = {
@@ -78,6 +82,7 @@ def ingest(
         "rows_not_read": dict(sum((Counter(pull["rows_not_read"]) for pull in pulls), Counter())),
         "path": str(run.raw),
         "read_at": now.isoformat(),
+        "snapshot": snapshot,
         "sources": pulls,
         "files_passed_over": list(passed_over),
         "warnings": [*_unread(passed_over), *(f"{p['name']}: {said}" for p in pulls for said in p["warnings"])],
@@ -97,6 +102,7 @@ class _Scope:
     now: datetime
     interval: Interval | None
     full: bool
+    snapshot: Snapshot | None
     forgotten: ForgottenKeys | None
 
     def kept(self, chunk: pa.Table, columns: ColumnMap) -> pa.Table:
@@ -118,6 +124,8 @@ class _Scope:
             return None
         if self.full:
             return "all rows were asked for"
+        if self.snapshot:
+            return "it is a snapshot"
         if asked.last.rules not in (None, asked.rules):
             return "types, names or bounds of columns are no longer those by which it was read last"
         if not any(self.view.path.glob("day=*/*.parquet")):

@@ -19,6 +19,7 @@ from data_pipeline.clean import stored_schema
 from data_pipeline.publishing.stored_types import as_declared, told_apart
 from twinserve.atomic import atomic_file
 from twinserve.features.deleted_rows import DELETED
+from twinserve.features.file_sizes import deletions_of, with_deletions
 from twinserve.features.views import ViewSpec
 from twinserve.locks import alone
 
@@ -100,12 +101,17 @@ def _declared(found: pa.Table, field: pa.Field) -> pa.ChunkedArray | pa.Array:
     return as_declared(found[field.name], field.type).values
 
 
-def write_day(view: ViewSpec, day: date, rows: pa.Table) -> None:
-    """Replace the file of a day."""
+def write_day(view: ViewSpec, day: date, rows: pa.Table, *, rows_deleted: bool = False) -> None:
+    """Replace the file of a day.
+
+    Args:
+        rows_deleted: a row that the file has is not in `rows`: it is noted, as the number of rows may not tell.
+    """
+    deletions = deletions_of(day_file(view, day)) + rows_deleted
     if DELETED in rows.column_names and rows[DELETED].null_count == rows.num_rows:
         rows = rows.drop_columns([DELETED])  # who reads a file with the column looks for such rows
     with atomic_file(day_file(view, day)) as draft:
-        pq.write_table(rows.combine_chunks(), draft, compression="zstd")
+        pq.write_table(with_deletions(rows.combine_chunks(), deletions), draft, compression="zstd")
 
 
 def newest_event(view: ViewSpec) -> datetime | None:

@@ -29,6 +29,8 @@ class ViewRun:
         self.raw = self.folder / "raw"
         self.clean = self.folder / "clean.parquet"
         self.rejected = self.folder / "rejected.parquet"
+        self.present = self.folder / "present.parquet"
+        self.deleted = self.folder / "deleted.parquet"
         self.refused = self.folder / "refused.parquet"
         self.refused_corrections = self.folder / "refused-corrections.parquet"
         self.changes = Changes(self.folder / "changes.json")

@@ -18,6 +18,8 @@ from twinserve.yaml_files import read_model
 Level = Literal["warn", "fail"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Rule = Literal["latest_read", "keep_first", "refuse"]
+Snapshot = Literal["rows", "keys"]
+Share = Literal["min_rows", "max_bad_fraction", "max_deleted_fraction"]
 FILE_NAME = "sources.yaml"
 DAYS_BY_EVENT = 7
 
@@ -47,6 +49,7 @@ class Checks(_Strict):
     Attributes:
         min_rows: fewer rows than this in one pull fail the run.
         max_bad_fraction: a larger share of bad rows fails the run.
+        max_deleted_fraction: a larger share of stored rows that a `snapshot` lacks fails the run.
         on_failure: whether they do, or warn: both, or by name. Freshness has its own.
         clock_skew_minutes: how far ahead of our clock a time may be.
     """
@@ -55,10 +58,11 @@ class Checks(_Strict):
     freshness: Freshness | None = None
     min_rows: int = Field(default=0, ge=0)
     max_bad_fraction: Fraction = 0.05
-    on_failure: Level | dict[Literal["min_rows", "max_bad_fraction"], Level] = "fail"
+    max_deleted_fraction: Fraction = 0.2
+    on_failure: Level | dict[Share, Level] = "fail"
     clock_skew_minutes: float = Field(default=10, ge=0)
 
-    def level(self, check: Literal["min_rows", "max_bad_fraction"]) -> Level:
+    def level(self, check: Share) -> Level:
         """What becomes of a check that is not kept."""
         stated = self.on_failure
         return stated.get(check, "fail") if isinstance(stated, dict) else stated
@@ -74,6 +78,8 @@ class SourceRules(_Strict):
         created: source column with the time a row was written; None: the source has none.
         deleted: source column that says of a row that its key was deleted at the row's event time: true, or a time
             that is not null.
+        snapshot: every run reads all that the source has, and what it no longer has is deleted: stored `rows`, or all
+            rows of `keys`. None: what is stored stays, whatever the source drops.
         corrections: what becomes of a row with the keys and times of a stored one, and other values. `latest_read`: it
             takes its place; `keep_first`: the stored one stays; `refuse`: nothing of the run is published.
         lookback_minutes: how far behind the watermark rows are read again.
@@ -86,6 +92,7 @@ class SourceRules(_Strict):
     created: str | None = "created"
     lookback_minutes: float = Field(default=60, ge=0)
     deleted: str | None = None
+    snapshot: Snapshot | None = None
     corrections: Rule = "latest_read"
     compare_days: float | None = Field(default=None, ge=0)
     checks: Checks = Checks()

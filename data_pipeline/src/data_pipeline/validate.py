@@ -21,13 +21,14 @@ from data_pipeline.publish import Plan, Publisher
 from data_pipeline.publishing.corrections import Correction, CorrectionLog, write_corrections
 from data_pipeline.publishing.read_times import ReadTimes
 from data_pipeline.publishing.settle import settle
+from data_pipeline.publishing.snapshot import WholeRead
 from data_pipeline.publishing.stored_columns import refuse_lost_columns, renamed
 from data_pipeline.quarantine import Quarantine, SetAside, write_rows
 from data_pipeline.raw_rows import originals, without_order
 from data_pipeline.report import Findings, render
 from data_pipeline.run_folder import ViewRun
 from data_pipeline.sources import Checks, SourceRules
-from data_pipeline.verdicts import Batch, Verdict, judge, judge_corrections
+from data_pipeline.verdicts import Batch, Verdict, judge, judge_corrections, judge_deletions
 from data_pipeline.watermarks import Watermark, Watermarks
 from twinserve.atomic import write_atomically
 from twinserve.errors import PermanentError, StepMissing
@@ -49,6 +50,14 @@ class Places:
     lock: Path
     corrections: CorrectionLog
     read_times: ReadTimes
+
+    def whole_read(self, run: ViewRun, view: ViewSpec, publisher: Publisher) -> WholeRead | None:
+        """The read of a run that is a snapshot."""
+        compared = run.outcome("ingest").get("snapshot")
+        if compared is None:
+            return None
+        present = pq.read_table(run.present)
+        return WholeRead(view, compared, present, publisher.read_at, self.read_times, run.changes, run.deleted)
 
     def publisher(self, run: ViewRun, view: ViewSpec, rules: SourceRules) -> Publisher:
         """What publishes the rows of a run."""
@@ -81,9 +90,9 @@ def explore_and_validate(
     """Check the clean rows of a run, report on them, and publish them unless the batch as a whole is refused.
 
     Returns:
-        Counts of rows pulled, good, bad by reason, new to the store, corrected, saying that a key was deleted; paths of
-        report, quarantine, list of corrections, and store. `updated` counts what all tries of this run changed in the
-        store, and `ledger` where the rows that ingest pulled went.
+        Counts of rows pulled, good, bad by reason, new to the store, corrected, saying that a key was deleted, and
+        deleted as a snapshot lacks them; paths of report, quarantine, list of corrections, and store. `updated` counts
+        what all tries of this run changed in the store, and `ledger` where the rows that ingest pulled went.
 
     Raises:
         StepMissing: clean was not run, or by an earlier release.
@@ -100,10 +109,13 @@ def explore_and_validate(
         rows = sort_rows(run, view, rules, places.quarantine, now)
         publisher = places.publisher(run, view, rules)
         plan = publisher.plan(rows.good)
+        snapshot = places.whole_read(run, view, publisher)
+        lacking = snapshot.lacking() if snapshot else None
         ledger = account(run, view, rows, plan)
         verdicts = [
             *_verdicts(run, view, rows, rules.checks, now),
             judge_corrections(ledger, rules.corrections),
+            *([judge_deletions(lacking, rules.checks)] if lacking else []),
             *(Verdict("definition", "warn", finding) for finding in [renamed(view)] if finding),
         ]
         findings = _findings(run, view, rows, verdicts, cleaned, now, ledger, publisher.listed(rows.superseded, plan))
@@ -112,12 +124,16 @@ def explore_and_validate(
             raise _refusal(run, view, findings, rows.aside, places.report)
         quarantined = places.quarantine.record(rows.fresh, places.report.stem)
         published = publisher.publish(rows.good, findings.corrections)
+        if snapshot and lacking and lacking.rows:
+            snapshot.delete()
         _advance(run, watermarks)
     outcome = {
         **findings.counts,
         "bad_by_reason": findings.reasons,
         "newly_quarantined": len(rows.fresh),
-        **({"rows_deleted": deleted} if (deleted := _deleted(rows.good)) else {}),
+        "rows_marked_deleted": _marked(rows.good),
+        "rows_deleted": run.changes.deleted(),
+        "deleted_listed": str(run.deleted) if run.changes.deleted() else None,
         "naive_times_as_utc": cleaned["naive_times_as_utc"],
         **published.to_dict(),
         "ledger": ledger.to_dict(),
@@ -214,7 +230,7 @@ def _findings(
         verdicts=verdicts,
         notes=[
             *(f"{count:,} times in {column} name no zone; they were taken as UTC." for column, count in naive),
-            *(f"{count:,} rows say that their key was deleted." for count in [_deleted(rows.good)] if count),
+            *(f"{count:,} rows say that their key was deleted." for count in [_marked(rows.good)] if count),
             *(
                 f"{pull['name']}: {said}."
                 for pull in run.outcome("ingest")["sources"]
@@ -230,7 +246,7 @@ def _findings(
     )
 
 
-def _deleted(good: pa.Table) -> int:
+def _marked(good: pa.Table) -> int:
     return good.num_rows - good[DELETED].null_count if DELETED in good.column_names else 0
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from data_pipeline.publishing.snapshot import Lacking
 from data_pipeline.sources import Checks, Freshness, Rule
 from twinserve.ledger import Ledger
 
@@ -64,6 +65,17 @@ def judge_corrections(ledger: Ledger, rule: Rule) -> Verdict:
     found = [f"{counts[name]:,} {meaning}" for name, meaning in _CORRECTED.items() if counts.get(name)]
     status: Status = "fail" if counts.get("refused") else "warn" if found else "ok"
     return Verdict("corrections", status, f"rule {rule}: {'; '.join(found) or 'no row differs from a stored one'}")
+
+
+def judge_deletions(lacking: Lacking, checks: Checks) -> Verdict:
+    """Stored rows that a snapshot lacks: said, and refused where they are more than the rules allow."""
+    if lacking.unreadable:
+        finding = f"{lacking.unreadable:,} rows of the snapshot have no readable keys and times: nothing is deleted"
+        return Verdict("deletions", "warn", finding)
+    shares = f"{lacking.fraction:.2%} of those stored, {checks.max_deleted_fraction:.2%} allowed"
+    most = lacking.fraction > checks.max_deleted_fraction
+    status: Status = checks.level("max_deleted_fraction") if most else "warn" if lacking.rows else "ok"
+    return Verdict("deletions", status, f"the snapshot lacks {lacking.rows:,} rows: {shares}")
 
 
 def _volume(batch: Batch, checks: Checks) -> Verdict:

@@ -7,13 +7,12 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import redis
 
+from twinserve.features.file_sizes import FileSize
 from twinserve.features.lost_rows import WHOLE, Lost
 from twinserve.features.online_view import OnlineView
 from twinserve.features.source_files import parquet_in
-from twinserve.times import as_micros
 
 _DAY = re.compile(r"day=(\d{4}-\d{2}-\d{2})")
 _DEFINITION, _LOST = "definition", "lost"  # beside file names, which all end in .parquet
@@ -34,23 +33,13 @@ def with_rows(file: Path, state: str, timestamp: str) -> str:
 
     Of a file that can't be read, the signature alone; without the time where its footer does not tell it.
     """
-    try:
-        footer = pq.read_metadata(file)
-    except (OSError, ValueError):  # whoever reads it says so
-        return state
-    latest = _latest(footer, timestamp)
-    return f"{state} {footer.num_rows}" + ("" if latest is None else f" {latest}")
+    size = FileSize.of(file, timestamp)
+    return state if size is None else f"{state} {size.to_text()}"
 
 
-def _latest(footer: pq.FileMetaData, timestamp: str) -> int | None:
-    place = footer.schema.names.index(timestamp) if timestamp in footer.schema.names else None
-    if place is None:
-        return None
-    found = [footer.row_group(number).column(place).statistics for number in range(footer.num_row_groups)]
-    times = [statistics.max for statistics in found if statistics is not None and statistics.has_min_max]
-    if len(times) < len(found) or not all(isinstance(time, datetime) for time in times):
-        return None
-    return max(map(as_micros, times), default=None)
+def counted(text: str) -> FileSize | None:
+    """What `with_rows` has counted; None where it could not."""
+    return FileSize.from_text(text.partition(" ")[2])
 
 
 def is_recent(name: str, since: datetime) -> bool:
@@ -79,7 +68,7 @@ class DayFileMemory:
     def uncounted(self) -> list[str]:
         """Files that are known without their number of rows."""
         held = self._held()
-        return [name for name in self.known() if not counted_rows(held[name])]
+        return [name for name in self.known() if counted(held[name]) is None]
 
     def remember(self, files: dict[str, str]) -> None:
         """Add to what is known; what was known of another definition goes.
@@ -100,20 +89,23 @@ class DayFileMemory:
         if gone := list(names):
             self._client.hdel(self._hash, *gone)
 
-    def lost(self, rows: dict[str, int | None]) -> Lost:
-        """Where rows have gone from the offline store: files that are gone or have fewer rows than they had; and what
+    def lost(self, sizes: dict[str, FileSize | None]) -> Lost:
+        """Where rows have gone from the offline store: files that are gone, have fewer rows than they had, or say that
+        some were deleted; and what
         an earlier run found so, and was killed over.
 
         Args:
-            rows: file → rows, for each file there is that is new or changed; others as None.
+            sizes: of each file there is that is new or changed; others as None.
         """
         held = self._held()
         found = Lost.from_text(held.get(_LOST, ""))
         for name, text in held.items():
-            before, now = counted_rows(text), rows.get(name)
-            if name.endswith(".parquet") and (name not in rows or (before and now is not None and now < before)):
-                day, latest = _DAY.search(name), text.split(" ")[2:]
-                until = int(latest[0]) if latest else WHOLE
+            if not name.endswith(".parquet"):
+                continue
+            before, now = counted(text), sizes.get(name)
+            if name not in sizes or (before and now and now.has_lost(before)):
+                day = _DAY.search(name)
+                until = WHOLE if before is None or before.latest is None else before.latest
                 found |= Lost({date.fromisoformat(day[1]): until}) if day else Lost(everything=True)
         return found
 
@@ -127,9 +119,3 @@ class DayFileMemory:
     def _held(self) -> dict[str, str]:
         held: dict[bytes, bytes] = self._client.execute_command("HGETALL", self._hash)  # type: ignore[no-untyped-call]
         return {name.decode(): text.decode() for name, text in held.items()}
-
-
-def counted_rows(text: str) -> int | None:
-    """What `with_rows` has counted."""
-    words = text.split(" ")
-    return int(words[1]) if len(words) > 1 else None

@@ -22,7 +22,7 @@ import redis
 
 from twinserve.errors import BadInput, StepMissing
 from twinserve.features.batch_engine import is_plain, is_single_redis
-from twinserve.features.day_files import DayFileMemory, counted_rows, is_recent, signature, signatures, with_rows
+from twinserve.features.day_files import DayFileMemory, counted, is_recent, signature, signatures, with_rows
 from twinserve.features.declared import declared_view
 from twinserve.features.definition_rules import collisions
 from twinserve.features.deleted_rows import has_deleted_rows
@@ -206,7 +206,7 @@ class _OneView:
         """Where Redis may hold rows that the offline store no longer has; noted, since a kill may come between."""
         known = self._memory.known()
         texts = {name: self._with_rows(name, state) for name, state in files.items() if known.get(name) != state}
-        lost = self._memory.lost({name: counted_rows(texts.get(name, "")) for name in files})
+        lost = self._memory.lost({name: counted(texts.get(name, "")) for name in files})
         lost |= Lost(everything=self._full)
         if lost:
             self._memory.note_lost(lost)

@@ -46,7 +46,8 @@ def forget_run(run: ViewRun, stored: KeyColumns, source: Sequence[KeyColumns], *
     """
     files = parquet_in(run.raw)
     found = sum(rows_by_columns(file, [*source, stored], remove=False) for file in files)
-    found += sum(rows_by_columns(file, [stored], remove=False) for file in [run.clean] if file.exists())
+    typed = [file for file in (run.clean, run.present, run.deleted) if file.exists()]
+    found += sum(rows_by_columns(file, [stored], remove=False) for file in typed)
     for file, column, ways in (
         (run.refused, "original", source),
         (run.refused_corrections, "row", [stored]),
@@ -54,7 +55,7 @@ def forget_run(run: ViewRun, stored: KeyColumns, source: Sequence[KeyColumns], *
         found += rows_by_json(file, column, ways, remove=False) if file.exists() else 0
     if found and remove:
         run.begin("ingest")
-        for file in (run.clean, run.rejected, run.refused, run.refused_corrections):
+        for file in (run.clean, run.present, run.deleted, run.rejected, run.refused, run.refused_corrections):
             file.unlink(missing_ok=True)
         shutil.rmtree(run.raw, ignore_errors=True)
     return found

@@ -1,0 +1,110 @@
+"""Stored rows that their source no longer has: found where a run has read all of it, and deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_pipeline.changes import Changes
+from data_pipeline.offline_files import day_files, identity, read_day, write_day
+from data_pipeline.publishing.read_times import Marks, ReadTimes, marks
+from data_pipeline.sources import Snapshot
+from twinserve.atomic import atomic_file
+from twinserve.features.views import ViewSpec
+from twinserve.times import as_micros
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """What the source lacks of what is stored.
+
+    Attributes:
+        stored: rows that the files of the source's view hold; those that were pushed lie beside them.
+        rows: those of them that the source no longer has.
+        unreadable: rows of the source of which nobody can say whose they are: while there are any, nothing is deleted.
+    """
+
+    stored: int
+    rows: int
+    unreadable: int = 0
+
+    @property
+    def fraction(self) -> float:
+        """The share of stored rows that the source lacks."""
+        return self.rows / self.stored if self.stored else 0.0
+
+
+@dataclass(frozen=True)
+class WholeRead:
+    """A read of all that a source has.
+
+    Attributes:
+        compared: `rows`: a stored row of which the source has none with the same keys and times is deleted. `keys`: the
+            rows of a key of which the source has none at all are.
+        present: keys and times of every row that was read, bad ones too; null where a value can't be read.
+        read_at: when the read began; rows read later than that stay.
+        listed: where the keys and times of rows that are deleted are listed.
+    """
+
+    view: ViewSpec
+    compared: Snapshot
+    present: pa.Table
+    read_at: datetime
+    times: ReadTimes
+    changes: Changes
+    listed: Path
+
+    def lacking(self) -> Lacking:
+        """Count, and delete nothing."""
+        known = self._known()
+        found = [(lost.size, int(lost.sum())) for _, _, lost in self._days(known)]
+        stored, rows = (sum(counts) for counts in zip(*found, strict=True)) if found else (0, 0)
+        unreadable = self.present.num_rows - known.num_rows
+        return Lacking(stored, 0 if unreadable else rows, unreadable)
+
+    def delete(self) -> int:
+        """Delete what the source lacks, a day at a time; killed in between, the same call again goes on.
+
+        Returns:
+            Rows that this call deleted.
+        """
+        deleted = 0
+        for day, rows, lost in self._days(self._known()):
+            if not lost.any():
+                continue
+            kept, gone = rows.filter(pa.array(~lost)), rows.filter(pa.array(lost))
+            self._list(gone.select(identity(self.view)))
+            self.times.note(day, marks(kept, identity(self.view)), np.array([], np.uint64), self.read_at)
+            self.changes.note_deleted(day, gone.num_rows)
+            write_day(self.view, day, kept, rows_deleted=True)
+            deleted += gone.num_rows
+        return deleted
+
+    def _known(self) -> pa.Table:
+        return self.present.select(self._names).drop_null()
+
+    @property
+    def _names(self) -> list[str]:
+        return list(self.view.join_keys) if self.compared == "keys" else identity(self.view)
+
+    def _days(self, known: pa.Table) -> Iterator[tuple[date, pa.Table, npt.NDArray[np.bool_]]]:
+        """Each stored day, its rows, and which of them the source lacks."""
+        there: Marks = np.unique(marks(known, self._names))
+        for day in day_files(self.view):
+            rows = read_day(self.view, day).rows
+            later = self.times.of(day, marks(rows, identity(self.view))) > as_micros(self.read_at)
+            yield day, rows, ~np.isin(marks(rows, self._names), there) & ~later
+
+    def _list(self, gone: pa.Table) -> None:
+        """Add to the list. What a killed try has listed and not deleted comes again, and once is enough."""
+        before = [pq.read_table(self.listed)] if self.listed.exists() else []
+        together = pa.concat_tables([*before, gone])
+        with atomic_file(self.listed) as draft:
+            pq.write_table(together.group_by(gone.column_names).aggregate([]), draft)

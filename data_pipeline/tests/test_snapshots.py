@@ -1,0 +1,200 @@
+"""A source that is read whole every time: what it no longer has is deleted from what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from data_pipeline import offline_files
+from data_pipeline.interval import Interval
+from data_pipeline.offline_files import day_files
+from data_pipeline.publishing import snapshot
+from twinserve.errors import PermanentError
+from twinserve.features.file_sizes import deletions_of
+
+Frames = Callable[..., pd.DataFrame]
+Files = Callable[..., Path]
+SNAPSHOT = {"max_deleted_fraction": 1.0}
+
+
+def rows_of(frame: pd.DataFrame) -> set[tuple[int, Any]]:
+    return set(zip(frame["shop"].tolist(), frame["event_timestamp"].tolist(), strict=True))
+
+
+@pytest.mark.parametrize("compared", ["rows", "keys"])
+def test_an_erased_key_goes_offline(
+    pipeline: Any, visits: Frames, source_file: Files, rules: Any, compared: str
+) -> None:
+    pipeline.rules = rules(snapshot=compared, checks=SNAPSHOT)
+    rows = visits(48, shops=3)
+    pipeline.through(source_file(rows))
+    left = rows[rows["shop"] != 2]
+    pipeline.now += timedelta(minutes=1)
+    outcome = pipeline.through(source_file(left), "r2")
+    assert rows_of(pipeline.stored()) == rows_of(left)
+    assert outcome["rows_deleted"] == 16
+    assert outcome["updated"]["rows"] == 16, "who waits for news of the store hears of it"
+    assert "the snapshot lacks 16 rows: 33.33% of those stored" in " ".join(outcome["warnings"])
+    listed = pq.read_table(outcome["deleted_listed"])
+    assert listed.column_names == ["shop", "event_timestamp", "created"], "no features of the erased are kept"
+    assert listed["shop"].to_pylist() == [2] * 16
+
+
+def test_a_table_of_the_present_keeps_its_past(pipeline: Any, visits: Frames, source_file: Files, rules: Any) -> None:
+    """One row a key at the source, updated in place: rows of the past are no deletions by `keys`."""
+    pipeline.rules = rules(snapshot="keys", checks=SNAPSHOT)
+    for key, first in (("r1", 0), ("r2", 2), ("r3", 4)):
+        pipeline.through(source_file(visits(6).iloc[first : first + 2]), key)
+        pipeline.now += timedelta(minutes=1)
+    assert len(pipeline.stored()) == 6
+    pipeline.through(source_file(visits(6).iloc[4:5]), "r4")
+    assert set(pipeline.stored()["shop"]) == {1}
+
+
+def test_more_than_a_source_loses_in_its_usual_life_is_refused(
+    pipeline: Any, visits: Frames, source_file: Files, rules: Any
+) -> None:
+    pipeline.rules = rules(snapshot="rows")
+    rows = visits()
+    pipeline.through(source_file(rows))
+    before = pipeline.store_bytes()
+    for key, left in (("r2", rows.head(10)), ("r3", rows.head(0))):
+        pipeline.now += timedelta(minutes=1)
+        with pytest.raises(PermanentError, match="the snapshot lacks"):
+            pipeline.through(source_file(left), key)
+    assert pipeline.store_bytes() == before
+    outcome = pipeline.through(source_file(rows.head(40)), "r4")
+    assert outcome["rows_deleted"] == 8
+
+
+def test_what_was_set_aside_is_there_all_the_same(
+    pipeline: Any, visits: Frames, source_file: Files, rules: Any
+) -> None:
+    pipeline.rules = rules(snapshot="rows", checks=SNAPSHOT)
+    rows = visits(4)
+    pipeline.through(source_file(rows))
+    pipeline.now += timedelta(minutes=1)
+    outcome = pipeline.through(source_file(rows.assign(rate=[7.0, *rows["rate"][1:]]).head(3)), "r2")
+    assert outcome["rows_deleted"] == 1
+    assert len(pipeline.stored()) == 3, "the stored row of the one that is bad now stays"
+
+
+def test_while_it_is_unknown_whose_a_row_is_nothing_is_deleted(
+    pipeline: Any, visits: Frames, tmp_path: Path, rules: Any
+) -> None:
+    pipeline.rules = rules(snapshot="keys", checks=SNAPSHOT)
+    file, rows = tmp_path / "v.csv", visits(6, shops=3)
+    rows.to_csv(file, index=False)
+    pipeline.through(file)
+    pipeline.now += timedelta(minutes=1)
+    rows.astype({"shop": str}).replace({"shop": {"2": "two"}}).to_csv(file, index=False)
+    outcome = pipeline.through(file, "r2")
+    assert outcome["rows_deleted"] == 0
+    assert "2 rows of the snapshot have no readable keys" in " ".join(outcome["warnings"])
+    assert len(pipeline.stored()) == 6
+
+
+@pytest.mark.parametrize("part", ["another source", "an interval"])
+def test_a_part_of_the_source_deletes_nothing(
+    pipeline: Any, visits: Frames, source_file: Files, rules: Any, part: str
+) -> None:
+    pipeline.rules = rules(snapshot="rows", checks=SNAPSHOT)
+    rows = visits()
+    pipeline.through(source_file(rows))
+    pipeline.now += timedelta(minutes=1)
+    interval = Interval(rows["created"].min(), rows["created"].max()) if part == "an interval" else None
+    pipeline.ingest(source_file(rows.head(20)), "r2", interval, whole=interval is not None)
+    pipeline.clean("r2")
+    assert pipeline.validate("r2")["rows_deleted"] == 0
+    assert len(pipeline.stored()) == 48
+
+
+def test_an_older_read_published_last_deletes_no_row_that_a_later_one_saw(
+    pipeline: Any, visits: Frames, source_file: Files, rules: Any
+) -> None:
+    pipeline.rules = rules(snapshot="rows", checks=SNAPSHOT)
+    rows = visits(8)
+    pipeline.ingest(source_file(rows.head(4)), "early")
+    pipeline.now += timedelta(minutes=1)
+    pipeline.through(source_file(rows), "late")
+    pipeline.clean("early")
+    pipeline.validate("early")
+    assert len(pipeline.stored()) == 8
+
+
+def test_as_many_new_rows_as_deleted_ones_still_show_in_the_file(
+    pipeline: Any, visits: Frames, source_file: Files, rules: Any
+) -> None:
+    """Materialize would take a day with as many rows as before for one in which none has gone."""
+    pipeline.rules = rules(snapshot="keys", checks=SNAPSHOT)
+    rows = visits(4)
+    pipeline.through(source_file(rows))
+    pipeline.now += timedelta(minutes=1)
+    pipeline.through(source_file(rows.replace({"shop": {2: 3}})), "r2")
+    (file,) = day_files(pipeline.view).values()
+    assert pq.read_metadata(file).num_rows == 4
+    assert deletions_of(file) == 1
+    pipeline.now += timedelta(minutes=1)
+    pipeline.through(source_file(rows.replace({"shop": {2: 3}}).assign(rate=0.5)), "r3")
+    assert deletions_of(file) == 1, "a correction deletes nothing, and forgets none"
+
+
+def test_killed_between_two_days_the_same_run_ends_it(
+    pipeline: Any, visits: Frames, source_file: Files, rules: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.rules = rules(snapshot="keys", checks=SNAPSHOT)
+    rows = visits(96)
+    pipeline.through(source_file(rows))
+    pipeline.now += timedelta(minutes=1)
+    pipeline.ingest(source_file(rows[rows["shop"] == 1]), "r2")
+    pipeline.clean("r2")
+    written: list[Any] = []
+    write = offline_files.write_day
+
+    def once(*args: Any, **given: Any) -> None:
+        if written:
+            raise KeyboardInterrupt
+        written.append(args)
+        write(*args, **given)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(snapshot, "write_day", once)
+        pipeline.validate("r2")
+    outcome = pipeline.validate("r2")
+    assert outcome["rows_deleted"] == 48
+    assert pq.read_table(outcome["deleted_listed"]).num_rows == 48
+    assert set(pipeline.stored()["shop"]) == {1}
+
+
+SOURCES = st.lists(st.sets(st.tuples(st.integers(1, 3), st.integers(0, 40)), min_size=1), min_size=1, max_size=4)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(SOURCES, st.sampled_from(["rows", "keys"]))
+def test_the_store_holds_what_the_last_read_says(
+    tmp_path_factory: Any, pipeline_in: Any, visits: Frames, rules: Any, reads: list[Any], compared: str
+) -> None:
+    home = pipeline_in(tmp_path_factory.mktemp("home"), rules(snapshot=compared, checks=SNAPSHOT))
+    expected: set[tuple[int, int]] = set()
+    every = visits(41, shops=1)
+    for number, wanted in enumerate(reads):
+        keys = {shop for shop, _ in wanted}
+        expected = wanted | {row for row in expected if compared == "keys" and row[0] in keys}
+        frame = pd.concat([every.iloc[[hour]].assign(shop=shop) for shop, hour in sorted(wanted)])
+        file = home.root / f"{number}.parquet"
+        file.parent.mkdir(exist_ok=True)
+        pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), file)
+        home.ingest(file, f"r{number}")
+        home.publish(f"r{number}")
+        home.now += timedelta(minutes=1)
+    hours = {moment: hour for hour, moment in enumerate(every["event_timestamp"].tolist())}
+    assert {(shop, hours[moment]) for shop, moment in rows_of(home.stored())} == expected
