@@ -95,7 +95,9 @@ def test_keys_are_written_or_redis_has_them(sales: Sales) -> None:
     sales.file("a", (1, 5, 1.0), (2, 5, 2.5), (3, 5, 3.0))
     ignored = {"as_stored": 1, "newer_online": 1}
     assert sales.run()["keys"] == {"seen": 3, "written": 1, "resumed": 0, "ignored": ignored}
-    assert sales.run()["keys"] == {"seen": 0, "written": 0, "resumed": 0, "ignored": none}, "nothing to read"
+    nothing = sales.run()
+    assert nothing["keys"] == {"seen": 0, "written": 0, "resumed": 0, "ignored": none}
+    assert nothing["rows"] == {"seen": 0, "keys": 0, "ignored": {}}
     assert sales.run(full=True)["keys"]["ignored"] == {"as_stored": 3, "newer_online": 0}
 
 

@@ -58,7 +58,7 @@ class Written:
     resumed: int = 0
     seconds: float = 0.0
     told: Told = field(default_factory=Told)
-    rows: Ledger = field(default_factory=lambda: Ledger(0, {}))
+    rows: Ledger = field(default_factory=lambda: Ledger(0, {"keys": 0}))
 
     @property
     def ledger(self) -> Ledger:
