@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -84,6 +85,17 @@ def test_an_error_inside_gives_the_lock_back(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(RuntimeError):
             fail()
+
+
+def test_a_full_disk_keeps_nobody_from_a_lock(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    (tmp_path / "lock").touch()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with alone(tmp_path / "lock", "ingest"):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_wait_is_said_and_ends(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

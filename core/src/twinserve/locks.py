@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
-from typing import IO
 
 from twinserve.atomic import disk_errors
 from twinserve.errors import TransientError
@@ -63,7 +63,7 @@ def alone(file: Path, doing: str, *, shared: bool = False) -> Iterator[None]:
                 gate.truncate(0)
 
 
-def _wait(gate: IO[str], file: Path, patience: float) -> None:
+def _wait(gate: FileIO, file: Path, patience: float) -> None:
     began, said = time.monotonic(), False
     while not _taken(gate, fcntl.LOCK_EX):
         waited = time.monotonic() - began
@@ -77,7 +77,7 @@ def _wait(gate: IO[str], file: Path, patience: float) -> None:
         time.sleep(PAUSE)
 
 
-def _taken(gate: IO[str], kind: int) -> bool:
+def _taken(gate: FileIO, kind: int) -> bool:
     try:
         fcntl.flock(gate, kind | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -86,23 +86,22 @@ def _taken(gate: IO[str], kind: int) -> bool:
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[IO[str]]:
+def _opened(file: Path) -> Iterator[FileIO]:
     with disk_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-        gate = file.open("a+", encoding="utf-8")
+        gate = file.open("a+b", buffering=0)  # what a full disk does not take is not tried again when it is closed
     with gate:
         yield gate
 
 
-def _sign(gate: IO[str], doing: str) -> None:
+def _sign(gate: FileIO, doing: str) -> None:
     note = {"doing": doing, "process": os.getpid(), "host": socket.gethostname(), "since": _now()}
     with suppress(OSError):  # a full disk: the others are told less
         gate.truncate(0)
-        gate.write(json.dumps(note))
-        gate.flush()
+        gate.write(json.dumps(note).encode())
 
 
-def _holder(gate: IO[str]) -> str:
+def _holder(gate: FileIO) -> str:
     gate.seek(0)
     try:
         note = json.loads(gate.read())
