@@ -80,7 +80,7 @@ distclean: clean ## Remove the environments and caches too
 
 .PHONY: test
 test: setup ## All tests that need no Docker; TESTS="core/tests -k join" for some
-	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(TESTS)
+	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup --durations 60 --durations-min 3 $(TESTS)
 	@$(if $(TESTS),,$(AIRFLOW_BIN)/pytest -c deployment/airflow/pyproject.toml --rootdir $(HERE) --confcutdir tests/dags tests/dags)
 
 .PHONY: soak
