@@ -21,6 +21,23 @@ import model_serving
 import training_pipeline
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """The profile that `make mutation` asks for: the same few examples for every change, and none made smaller."""
+    if config.getoption("hypothesis_profile", None) == "mutation":
+        from hypothesis import HealthCheck, Phase, settings
+
+        settings.register_profile(
+            "mutation",
+            derandomize=True,
+            database=None,
+            deadline=None,
+            max_examples=40,
+            phases=(Phase.explicit, Phase.generate),
+            suppress_health_check=list(HealthCheck),
+        )
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of single tests; pytest asks only this file for them."""
     parser.addoption("--soak-minutes", type=float, default=1.0, help="how long model_serving/tests/test_soak.py loads")

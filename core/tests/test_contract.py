@@ -11,7 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twinserve.contract import Contract, Output, Scoring, as_matrix
+from twinserve.contract import (
+    Contract,
+    GoldenRow,
+    Handling,
+    MissingPolicy,
+    Output,
+    Scoring,
+    Tolerance,
+    as_matrix,
+    build_contract,
+    library_versions,
+)
 from twinserve.errors import BadInput, ContractMismatch
 from twinserve.features.views import ServedFeature, ServiceSpec
 
@@ -172,3 +183,105 @@ def test_output_names_its_class_or_none() -> None:
 
 def test_none_is_nan() -> None:
     np.testing.assert_array_equal(as_matrix([(1.0, None)]), np.array([[1.0, np.nan]]))
+    assert as_matrix([(1, 2)]).dtype == np.float64
+
+
+def test_the_stored_document_is_json_that_a_person_can_read(build: Build) -> None:
+    assert build().to_json().startswith('{\n  "format": 1,\n  "project": "shop",\n')
+    with pytest.raises(ValueError, match="JSON compliant"):
+        build(golden=(GoldenRow(features=(1.0, None), score=np.nan),)).to_json()
+
+
+def test_a_registered_contract_holds_what_it_was_registered_with(build: Build) -> None:
+    rows = (GoldenRow(features=(0.0, 1.0), score=3.0),)
+    registered = build().registered(rows, ONNX, {"count": {"null": 1}})
+    assert (registered.golden, registered.scoring, registered.trained_missing) == (rows, ONNX, {"count": {"null": 1}})
+    assert build(libraries={}).registered(rows, FEW).agreed().libraries == {}
+
+
+def test_a_requests_few_rows_may_have_a_form_of_their_own() -> None:
+    assert [FEW.form_for(few=few) for few in (True, False)] == ["onnx", "original"]
+    assert [ONNX.form_for(few=few) for few in (True, False)] == ["onnx", "onnx"]
+
+
+@pytest.mark.parametrize(
+    ("absolute", "relative", "same"), [(0.1, 0, True), (0, 0.001, True), (0.01, 0, False), (0, 0.0001, False)]
+)
+def test_scores_may_lie_apart_by_either_tolerance(absolute: float, relative: float, same: bool) -> None:
+    tolerance = Tolerance(absolute=absolute, relative=relative, why="test")
+    assert tolerance.allows(100.0, 100.05) == tolerance.allows(100.05, 100.0) == same
+
+
+@pytest.mark.parametrize("kind", ["unknown", "stale", "null"])
+def test_columns_that_no_training_row_lacked_are_unlearned(kind: str) -> None:
+    passing: dict[str, Handling] = {kind: "pass_as_nan"}
+    columns, lacking = ["a", "b", "c"], {"a": 1}
+    assert MissingPolicy(**passing).unlearned_among(columns, lacking) == ["b", "c"]
+    assert MissingPolicy(**passing, unlearned=("c", "a")).unlearned_among(columns, lacking) == ["b"]
+    assert MissingPolicy(**passing, unlearned="all").unlearned_among(columns, lacking) == []
+    assert MissingPolicy().unlearned_among(columns, lacking) == []
+
+
+def contract_with(unlearned: object, service: ServiceSpec = SERVICE) -> Contract:
+    return build_contract(
+        service,
+        output=Output(method="predict", target="sold", meaning="items sold"),
+        missing=MissingPolicy.model_validate({"null": "pass_as_nan", "unlearned": unlearned}),
+        tolerance=Tolerance(absolute=0, relative=0, why="test"),
+        libraries={},
+        golden=(),
+    )
+
+
+def test_unlearned_names_columns_of_the_model() -> None:
+    for names in ([], ["count"], ["revenue", "count"], "all"):
+        assert contract_with(names).missing == MissingPolicy.model_validate({"null": "pass_as_nan", "unlearned": names})
+    many = tuple(ServedFeature("sales", f"f{n}", "FLOAT", None, ("store_id",)) for n in range(25))
+    with pytest.raises(BadInput) as refused:
+        contract_with([f"g{n}" for n in range(25)] + ["f1"], dataclasses.replace(SERVICE, features=many))
+    twenty = [", ".join(f"{letter}{n}" for n in range(20)) for letter in "gf"]
+    assert f"missing.unlearned names {twenty[0]}; its columns are {twenty[1]}" in str(refused.value)
+
+
+def test_a_service_without_a_join_key_is_refused(build: Build) -> None:
+    with pytest.raises(BadInput, match=r"ranking can't feed a model: sales:revenue is STRING; it has no join key"):
+        build(dataclasses.replace(changed(dtype="STRING", join_keys=()), join_keys={}))
+
+
+@pytest.mark.parametrize(
+    ("stored_view", "kinds", "stored_keys", "refused"),
+    [
+        ("visits", {"store_id": "INT64"}, None, True),
+        (None, {"store_id": "INT64"}, None, False),
+        ("visits", {"town": "INT64"}, None, False),
+        ("visits", {"town": "INT64"}, ("store_id",), True),
+        ("visits", {"town": "STRING"}, ("store_id",), False),
+        ("visits", {"store_id": "INT64", "town": "STRING"}, None, False),
+    ],
+)
+def test_a_contract_is_not_made_of_two_names_of_one_hash(
+    build: Build, stored_view: str | None, kinds: dict[str, str], stored_keys: tuple[str, ...] | None, refused: bool
+) -> None:
+    features = (
+        ServedFeature("sales", "amount_61272d", "INT64", None, ("store_id",)),
+        ServedFeature("alias", "amount_84715d", "INT64", None, tuple(kinds), stored_view, stored_keys),
+    )
+    service = ServiceSpec("shop", "ranking", {"store_id": "INT64", **kinds}, features)
+    if not refused:
+        assert build(service).features
+        return
+    with pytest.raises(BadInput, match="sales:amount_61272d and visits:amount_84715d have one field in Redis"):
+        build(service)
+
+
+def test_the_order_of_join_keys_makes_no_other_hash(build: Build) -> None:
+    features = (
+        ServedFeature("sales", "amount_61272d", "INT64", None, ("store_id", "town")),
+        ServedFeature("visits", "amount_84715d", "INT64", None, ("town", "store_id")),
+    )
+    with pytest.raises(BadInput, match="have one field in Redis"):
+        build(ServiceSpec("shop", "ranking", {"store_id": "INT64", "town": "STRING"}, features))
+
+
+def test_a_library_that_is_not_installed_is_absent() -> None:
+    assert library_versions(["no-such-library", "numpy"]) == {"no-such-library": "absent", "numpy": np.__version__}

@@ -10,14 +10,13 @@ import pytest
 from feast import BatchFeatureView, Entity, FeatureService, FeatureView, Field, FileSource
 from feast.feature_view_projection import FeatureViewProjection
 
-from twinserve.contract import Contract
 from twinserve.errors import BadInput, StepMissing
 from twinserve.features.definition_rules import collisions
 from twinserve.features.materialize import materialize
 from twinserve.features.redis_layout import feature_field, shared_fields
 from twinserve.features.service import describe_service
 from twinserve.features.store import apply_definitions, open_store
-from twinserve.features.views import Column, DeclaredView, ServedFeature, ServiceSpec
+from twinserve.features.views import Column, DeclaredView
 from twinserve.settings import Settings
 
 pytestmark = pytest.mark.integration
@@ -221,29 +220,6 @@ def test_two_names_of_one_hash_are_found() -> None:
     view = DeclaredView("sales", (column,), features, "t", None, None, online=True)
     assert len(collisions([view])) == 1
     assert collisions([DeclaredView("sales", (column,), features, "t", None, None, online=False)]) == []
-
-
-@pytest.mark.parametrize(
-    ("view", "keys", "refused"),
-    [
-        ("visits", {"store_id": "INT64"}, True),
-        ("visits", {"town": "INT64"}, False),
-        ("visits", {"store_id": "INT64", "town": "STRING"}, False),
-    ],
-)
-def test_a_contract_is_not_made_of_two_names_of_one_hash(
-    build: Callable[..., Contract], view: str, keys: dict[str, str], refused: bool
-) -> None:
-    features = (
-        ServedFeature("sales", "amount_61272d", "INT64", None, ("store_id",)),
-        ServedFeature("alias", "amount_84715d", "INT64", None, tuple(keys), view),
-    )
-    service = ServiceSpec("shop", "ranking", {"store_id": "INT64", **keys}, features)
-    if not refused:
-        assert build(service).features
-        return
-    with pytest.raises(BadInput, match="sales:amount_61272d and visits:amount_84715d have one field in Redis"):
-        build(service)
 
 
 NOTES = {"description", "tags", "owner", "org"}
