@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from twinserve.contract import Contract
 from twinserve.errors import PermanentError
+from twinserve.features import hash_rows
 from twinserve.features.event_ages import all_fresh, event_statuses
 from twinserve.features.hash_rows import decoded
 from twinserve.features.read_plan import HashPlan, Keys, read_plan
@@ -277,12 +278,29 @@ def test_rows_have_the_statuses_of_the_one_place_that_knows_them(
     assert found.absent == tuple(title for title, one in zip(titles, seen, strict=True) if one)
     assert same(found.values, np.where(expected == Status.UNKNOWN, np.nan, values))
     assert found.complete == (not expected.any())
+    assert (found.values.dtype, found.status.dtype) == (np.float64, np.int8)
+
+
+GOOD = [b"\x18\x01", b"\x20\x01", b"\x35\0\0\0\0", b"\x29" + b"\0" * 8, b"\x38\x01"] * 2 + [stamp(NOW)] * 2
+
+
+def test_rows_that_have_everything_need_no_look_at_each_status(
+    build: Callable[..., Contract], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the quick way would be none."""
+    monkeypatch.setattr(hash_rows, "_with_status", lambda *_: pytest.fail("looked"))
+    _, (plan,) = plan_of(build, *FEATURES)
+    for rows in (1, 100):
+        found = decoded(plan, [[*GOOD[:10], *[stamp(NOW - SECOND)] * 2]] * rows, NOW)
+        assert found.complete
+        assert found.status.dtype == np.int8
+        assert not found.status.any()
 
 
 @pytest.mark.parametrize("rows", [1, 100])
 def test_what_is_no_number_is_named(build: Callable[..., Contract], rows: int) -> None:
     _, (plan,) = plan_of(build, *FEATURES)
-    good = [b"\x18\x01", b"\x20\x01", b"\x35\0\0\0\0", b"\x29" + b"\0" * 8, b"\x38\x01"] * 2 + [stamp(NOW)] * 2
+    good = GOOD
     bad = [*good[:6], Value(string_val="1.5").SerializeToString(), *good[7:]]
     assert decoded(plan, [good] * rows, NOW).complete
     with pytest.raises(PermanentError, match="no number for visits:visits_INT64: a value of protobuf field 2"):
@@ -291,6 +309,8 @@ def test_what_is_no_number_is_named(build: Callable[..., Contract], rows: int) -
         for reply, view in (([*good[:10], damaged, good[11]], "sales"), ([*good[:11], damaged], "visits")):
             with pytest.raises(PermanentError, match=f"no event time for the view {view}: the bytes are cut off"):
                 decoded(plan, [good] * (rows - 1) + [reply], NOW)
+        with pytest.raises(PermanentError, match="no event time for the view visits"):
+            decoded(plan, [[*good[:10], None, damaged]] * rows, NOW)
 
 
 def hmget(*words: bytes) -> bytes:

@@ -65,10 +65,13 @@ def _cast(column: pa.ChunkedArray, declared: pa.DataType) -> pa.ChunkedArray | p
 
 def _fits(column: pa.ChunkedArray, declared: pa.DataType) -> pa.ChunkedArray | pa.Scalar:
     """Where the value lies in the range of the declared type."""
-    if pa.types.is_integer(declared) and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        bound = 2 ** (declared.bit_width - 1)
-        inside = pc.and_(pc.greater_equal(column, -bound), pc.less_equal(column, bound - 1))
-        return pc.and_(inside, pc.equal(pc.floor(column), column)) if pa.types.is_floating(column.type) else inside
+    if pa.types.is_integer(declared) and pa.types.is_floating(column.type):
+        bound = 2.0 ** (declared.bit_width - 1)  # as an integer, one less has no float64
+        inside = pc.and_(pc.greater_equal(column, -bound), pc.less(column, bound))
+        return pc.and_(inside, pc.equal(pc.floor(column), column))
+    if pa.types.is_integer(declared) and pa.types.is_integer(column.type):
+        most = 2 ** (declared.bit_width - 1)
+        return pc.and_(pc.greater_equal(column, -most), pc.less_equal(column, most - 1))
     if pa.types.is_float32(declared) and pa.types.is_float64(column.type):
         return pc.is_finite(column.cast(declared, safe=False))
     return pa.scalar(value=True)
