@@ -63,11 +63,11 @@ def decision(
     return {"latest_read": "replaced", "keep_first": "keep_first", "refuse": "refused"}[rule]
 
 
-@settings(deadline=None)
+@pytest.mark.parametrize("rule", RULES)
+@settings(deadline=None, max_examples=40)
 @given(
     stored=st.dictionaries(IDENTITIES, VALUES),
     read=st.dictionaries(IDENTITIES, st.tuples(VALUES, st.booleans())),
-    rule=st.sampled_from(RULES),
     absent=st.sampled_from([frozenset(), frozenset({"rate"}), frozenset({"rate", "count"})]),
     retyped=st.sampled_from([{}, {"count": pa.string()}]),
 )
@@ -134,10 +134,10 @@ def test_rows_of_a_view_without_created_are_told_apart_by_keys_and_event_time() 
     assert merged.counts == Counter(replaced=1)
 
 
-@settings(deadline=None)
+@pytest.mark.parametrize("rule", RULES)
+@settings(deadline=None, max_examples=40)
 @given(
     rows=st.lists(st.tuples(IDENTITIES, VALUES), max_size=8, unique=True),
-    rule=st.sampled_from(RULES),
     data=st.data(),
 )
 def test_of_rows_that_contradict_each_other_the_order_decides_or_none_is_kept(

@@ -26,7 +26,7 @@ def array(numbers: list[int]) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
     return np.array(numbers, np.uint64)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.tuples(MARKS, MARKS, st.integers(0, 3)), max_size=4))
 def test_the_latest_read_of_each_stored_row_is_known(steps: list[tuple[list[int], list[int], int]]) -> None:
     with TemporaryDirectory() as folder:
@@ -41,6 +41,14 @@ def test_the_latest_read_of_each_stored_row_is_known(steps: list[tuple[list[int]
             held = pq.read_table(times.folder / "day=2026-03-10.parquet", partitioning=None)
             assert held["mark"].to_pylist() == sorted(model), "a row of which nothing is known takes no room"
         assert times.of(date(2026, 3, 11), ALL).tolist() == [NEVER] * 7
+
+
+def test_a_folder_that_looks_like_a_column_is_none(tmp_path: Path) -> None:
+    times = ReadTimes(tmp_path / "mark=5" / "visits")
+    times.note(DAY, array([7]), array([7]), START)
+    assert times.of(DAY, array([5, 7])).tolist() == [NEVER, int(START.timestamp()) * 1_000_000]
+    (file,) = times.folder.iterdir()
+    assert pq.ParquetFile(file).metadata.row_group(0).column(0).compression == "ZSTD"
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
