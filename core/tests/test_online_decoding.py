@@ -278,7 +278,7 @@ def test_rows_have_the_statuses_of_the_one_place_that_knows_them(
     assert found.absent == tuple(title for title, one in zip(titles, seen, strict=True) if one)
     assert same(found.values, np.where(expected == Status.UNKNOWN, np.nan, values))
     assert found.complete == (not expected.any())
-    assert (found.values.dtype, found.status.dtype) == (np.float64, np.int8)
+    assert [found.values.dtype, found.status.dtype] == [np.dtype("f8"), np.dtype("i1")]
 
 
 GOOD = [b"\x18\x01", b"\x20\x01", b"\x35\0\0\0\0", b"\x29" + b"\0" * 8, b"\x38\x01"] * 2 + [stamp(NOW)] * 2

@@ -61,7 +61,12 @@ def test_only_cells_of_another_form_are_read_one_by_one(
 ) -> None:
     """Else the quick way would be none."""
     asked: list[bytes | None] = []
-    monkeypatch.setattr(value_decoding, "number", lambda cell: asked.append(cell) or number(cell))
+
+    def read(cell: bytes | None) -> float:
+        asked.append(cell)
+        return number(cell)
+
+    monkeypatch.setattr(value_decoding, "number", read)
     cells = [message.SerializeToString() for message in COLUMNS[kind]]
     if alike:
         for cell in cells:

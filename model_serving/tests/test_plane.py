@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_model import VIEWS, Row, StoredRows, request_of, small_model
 
-from model_serving.online import plane as plane_module
 from model_serving.online.plane import Choice, InferencePlane
 from model_serving.online.refusal import Refusal
+from model_serving.online.wire import Key
 from twinserve.contract import MissingPolicy
 from twinserve.errors import TransientError
 from twinserve.features.feature_reader import SomeKeysUnavailable
@@ -30,7 +30,7 @@ STORED = st.lists(st.tuples(CELL, CELL, CELL), min_size=1, max_size=8)
 COMPLETE = st.lists(st.tuples(*[st.sampled_from([0.0, 1.0, 200.0]).map(lambda v: (v, Status.PRESENT))] * 3), min_size=1)
 
 
-def rows_of(stored: list[tuple[tuple[float, Status], ...]]) -> dict[int | str, Row]:
+def rows_of(stored: list[tuple[tuple[float, Status], ...]]) -> dict[Key, Row]:
     return {key: ([v for v, _ in cells], [s for _, s in cells]) for key, cells in enumerate(stored)}
 
 
@@ -86,8 +86,8 @@ def test_each_request_gets_the_best_of_its_own_candidates(
     assert reader.asked == [([key for keys, _ in asked for key in keys], NOW)], "one read at one moment"
 
 
-GOOD: dict[int | str, Row] = {1: ([1.0] * 3, [Status.PRESENT] * 3), 2: ([2.0] * 3, [Status.PRESENT] * 3)}
-LACKING: dict[int | str, Row] = {**GOOD, 3: ([0.0] * 3, [Status.UNKNOWN] * 3)}
+GOOD: dict[Key, Row] = {1: ([1.0] * 3, [Status.PRESENT] * 3), 2: ([2.0] * 3, [Status.PRESENT] * 3)}
+LACKING: dict[Key, Row] = {**GOOD, 3: ([0.0] * 3, [Status.UNKNOWN] * 3)}
 
 
 class Stages:
@@ -122,7 +122,7 @@ async def test_none_that_can_be_scored_is_a_refusal_in_words() -> None:
 
 async def test_the_seconds_of_each_stage_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter([10.0, 11.0, 13.0, 17.0])
-    monkeypatch.setattr(plane_module.time, "perf_counter", lambda: next(ticks))
+    monkeypatch.setattr("model_serving.online.plane.time.perf_counter", lambda: next(ticks))
     stages = Stages()
     (choice,) = await a_plane(StoredRows(GOOD), stages).answer([request_of("r", [1])])
     assert isinstance(choice, Choice)
@@ -175,7 +175,7 @@ async def test_features_that_rows_are_written_without_are_logged(caplog: pytest.
 
 
 async def test_the_first_of_equals_is_the_best_whether_or_not_others_are_left_out() -> None:
-    rows: dict[int | str, Row] = {key: ([1.0] * 3, [Status.PRESENT] * 3) for key in range(40)}
+    rows: dict[Key, Row] = {key: ([1.0] * 3, [Status.PRESENT] * 3) for key in range(40)}
     rows |= {99: ([0.0] * 3, [Status.UNKNOWN] * 3)}
     for keys in (list(range(40)), [99, *range(40)]):
         (choice,) = await a_plane(StoredRows(rows)).answer([request_of("r", keys, 40)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,10 +48,10 @@ def small_model(missing: MissingPolicy | None = None, best: str = "highest") -> 
 class StoredRows:
     """A reader of rows by key, which tells what it was asked for, and fails once it is given a fault."""
 
-    def __init__(self, rows: Mapping[int | str, Row], absent: tuple[str, ...] = ()) -> None:
+    def __init__(self, rows: Mapping[Any, Row], absent: tuple[str, ...] = ()) -> None:
         self.rows, self.absent = rows, absent
         self.fault: Exception | None = None
-        self.asked: list[tuple[list[int | str], int]] = []
+        self.asked: list[tuple[list[Any], int]] = []
         self.closed = False
 
     async def read(self, keys: Keys, asked: int) -> OnlineRows:

@@ -23,7 +23,7 @@ NEVER = np.iinfo(np.int64).min
 def marks(table: pa.Table, columns: list[str]) -> Marks:
     """A number of 64 bits for each row, the same for the same values of `columns`; keys can't be read from it."""
     hashed = pd.util.hash_pandas_object(table.select(columns).to_pandas(), index=False)
-    return np.asarray(hashed, np.uint64)
+    return np.asarray(hashed).astype(np.uint64)
 
 
 class ReadTimes:
