@@ -8,6 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from twinserve.features import event_ages
 from twinserve.features.event_ages import all_fresh, event_statuses
+from twinserve.features.redis_layout import DELETED_MARK
 from twinserve.missing import Status
 
 SECONDS = 0b101_1010101_1010110_1100101_0101011  # every byte of them has several bits
@@ -52,7 +53,7 @@ def test_a_number_is_written_in_groups_of_seven_bits(number: int) -> None:
     assert event_ages._varint(number, len(content)) == int.from_bytes(content, "little")
 
 
-@pytest.mark.parametrize("tail", [b"\x10", b"\x10\x80", b"\x18\x01"])
+@pytest.mark.parametrize("tail", [b"\x10", b"\x10\x80", b"\x18\x02"])
 @pytest.mark.parametrize("age", [10, 7200])
 def test_a_damaged_time_is_refused_whether_it_would_be_fresh_or_stale(tail: bytes, age: int) -> None:
     now = SECONDS * SECOND
@@ -60,6 +61,16 @@ def test_a_damaged_time_is_refused_whether_it_would_be_fresh_or_stale(tail: byte
     assert not all_fresh([content], now, 3600 * SECOND)
     with pytest.raises(ValueError, match=r"cut off|other bytes"):
         event_statuses([content], now, 3600 * SECOND)
+
+
+@pytest.mark.parametrize("age", [10, 7200])
+@pytest.mark.parametrize("nanos", NANOS)
+def test_a_key_that_was_deleted_is_unknown_whatever_its_time(nanos: int, age: int) -> None:
+    now = SECONDS * SECOND
+    content = written(SECONDS - age, nanos) + DELETED_MARK
+    for ttl in (3600 * SECOND, None):
+        assert event_statuses([content], now, ttl) == [Status.UNKNOWN]
+        assert not all_fresh([content], now, ttl)
 
 
 def test_times_that_are_clearly_fresh_or_stale_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,8 +44,8 @@ def known(files: list[list[Any]], key: int, hour: int, *, made_known: bool) -> t
         for place, row in enumerate(file)
         if row[0] == key and row[1] <= hour and not (made_known and (row[2] is None or row[1] + row[2] > hour))
     ]
-    (event, *_), values = max(rows, default=((-9,), (None, None)))
-    return values if hour - event <= 5 else (None, None)
+    (event, *_), (a, b, gone) = max(rows, default=((-9,), (None, None, True)))
+    return (a, b) if hour - event <= 5 and not gone else (None, None)
 
 
 def random_rows(chosen: random.Random, count: int) -> list[Any]:
@@ -57,6 +57,7 @@ def random_rows(chosen: random.Random, count: int) -> list[Any]:
             chosen.choice([None, 0, 1, 3]),
             chosen.choice([None, float(number)]),
             float(number),
+            chosen.random() < 0.1,  # says that the key was deleted
         )
         for number in range(count)
     ]
@@ -79,8 +80,10 @@ def test_rows_of_several_files_and_those_not_known_yet(seed: int, tmp_path: Path
         assert list(zip(found["a"].to_pylist(), found["b"].to_pylist(), strict=True)) == expected
     with duck() as connection:
         relation = parquet_relation([str(file) for file in sorted((tmp_path / "sales").iterdir())])
-        sql = latest_sql(relation, {"id": "INT64"}, {"a": "FLOAT", "b": "DOUBLE"}, "ts", "made", "id IS NOT NULL")
-        latest = {row[0]: row[1:3] for row in connection.execute(sql).fetchall()}
+        sql = latest_sql(
+            relation, {"id": "INT64"}, {"a": "FLOAT", "b": "DOUBLE"}, "ts", "made", "id IS NOT NULL", deleted=True
+        )
+        latest = {row[0]: (None, None) if row[5] else row[1:3] for row in connection.execute(sql).fetchall()}
     assert latest == {key: known(files, key, 8, made_known=False) for key in (1, 2, 3)}
 
 
