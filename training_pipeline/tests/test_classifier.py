@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
 
-from twinserve.errors import BadInput, ContractMismatch, PermanentError, StepMissing
+from twinserve import locks
+from twinserve.errors import BadInput, ContractMismatch, PermanentError, StepMissing, TransientError
 from twinserve.registry import CHAMPION
 
 pytestmark = pytest.mark.integration
@@ -102,6 +103,18 @@ def test_a_crash_between_register_and_promote_is_made_good(stalls: Any) -> None:
     assert repeated["version"] == first["version"]
     assert (repeated["registered"], repeated["promoted"]) == (False, True)
     assert stalls.registry.champion() == first["version"]
+
+
+def test_two_runs_become_champion_one_after_the_other(stalls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    stalls.train("first", until="model-evaluation")
+    monkeypatch.setattr(locks, "PATIENCE", 0.1)
+    with (
+        locks.one_at_a_time(stalls.settings.home / "locks" / f"champion-{stalls.settings.model_name}"),
+        pytest.raises(TransientError, match="champion-ranker"),
+    ):
+        stalls.run("model-validation", "first")
+    assert stalls.registry.champion() is None
+    assert stalls.run("model-validation", "first")["promoted"]
 
 
 def test_a_model_that_is_not_good_enough_moves_nothing(stalls: Any) -> None:

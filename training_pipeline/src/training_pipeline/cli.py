@@ -137,10 +137,13 @@ def model_evaluation(run_key: RunKey) -> None:
 def model_validation(run_key: RunKey) -> None:
     """Register the candidate and make it champion, if it passes every check."""
     from training_pipeline.steps.model_validation import validate_model
+    from twinserve.locks import one_at_a_time
     from twinserve.registry import Registry
 
     settings = load_settings()
-    with _step("model-validation", settings, run_key) as run:
+    # or two runs that were compared with the same champion would both take its place
+    in_turn = one_at_a_time(settings.home / "locks" / f"champion-{settings.model_name}")
+    with _step("model-validation", settings, run_key) as run, in_turn:
         report(validate_model(run, Registry(settings)))
 
 
