@@ -259,6 +259,15 @@ async def test_what_a_release_that_noted_nothing_has_left_is_found_once(
     assert feature_field("sales", "revenue") in shop.fields(1), "once"
 
 
+def test_feasts_own_commands_find_what_a_release_that_noted_nothing_has_left(shop: Shop) -> None:
+    shop.define_with_feast(RENAMED)
+    shop.store("sales", 1, store_id=[1], income=[11.0], visits=[5])
+    shop.client.delete("twinserve:written:shop", "twinserve:searched:shop")
+    open_store(shop.settings, shop.url).materialize(NOW - 5 * HOUR, NOW, ["sales"])
+    assert feature_field("sales", "revenue") not in shop.fields(1)
+    assert feature_field("stock", "items") in shop.fields(1), "of another view than was materialized"
+
+
 async def test_apply_finds_what_a_release_that_noted_nothing_has_left(shop: Shop) -> None:
     shop.define(RENAMED)
     shop.client.hset(redis_key("shop", {"store_id": ("INT64", 1)}), feature_field("sales", "revenue"), b"")

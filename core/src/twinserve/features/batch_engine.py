@@ -30,11 +30,13 @@ from feast.infra.registry.base_registry import BaseRegistry
 from twinserve.errors import BadInput
 from twinserve.features.day_files import signature
 from twinserve.features.feast_errors import feast_errors
+from twinserve.features.online_definitions import has_versions
 from twinserve.features.online_view import OnlineView, online_view
 from twinserve.features.online_write import Progress, collect, finished, staging_file, write_staged
 from twinserve.features.point_in_time import quoted
 from twinserve.features.source_files import Span, files_touching, parquet_files, source_path
 from twinserve.features.staged_rows import StagedRows, staged_rows
+from twinserve.features.unknown_fields import UnknownFields
 from twinserve.features.written_fields import WrittenFields, fields_by_view
 from twinserve.locks import one_at_a_time
 from twinserve.times import as_micros
@@ -68,7 +70,7 @@ class RedisBatchEngine(LocalComputeEngine):  # type: ignore[misc]
         ours = is_written_here(self, task)
         try:
             with feast_errors():
-                self._remove_old_fields(task)
+                self._remove_old_fields(registry, task)
                 if ours:
                     self._write(task)
         except Exception as error:
@@ -77,12 +79,15 @@ class RedisBatchEngine(LocalComputeEngine):  # type: ignore[misc]
             return super()._materialize_one(registry, task, **feast)
         return LocalMaterializationJob(job_id=job, status=MaterializationJobStatus.SUCCEEDED)
 
-    def _remove_old_fields(self, task: MaterializationTask) -> None:
+    def _remove_old_fields(self, registry: BaseRegistry, task: MaterializationTask) -> None:
         """Of features that the view no longer has: they would look as new as what is written now."""
         if isinstance(self.online_store, RedisOnlineStore):
             client = self.online_store._get_client(self.repo_config.online_store)
             views = fields_by_view([task.feature_view], self.repo_config)
             WrittenFields(client, task.project).bring_in_line(views, all_there_are=False)
+            unknown = UnknownFields(client, task.project)
+            if not (has_versions(self.repo_config) or unknown.sought):
+                unknown.remove(registry.list_all_feature_views(task.project), self.repo_config)
 
     def _write(self, task: MaterializationTask) -> None:
         view = online_view(task.feature_view, self.repo_config)
