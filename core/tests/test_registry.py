@@ -7,12 +7,14 @@ import os
 import pickle
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pytest
 from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
+from mlflow.exceptions import MlflowException
 from onnx import TensorProto, helper, numpy_helper
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LinearRegression
@@ -21,7 +23,7 @@ from twinserve.contract import Contract, GoldenRow, Output, Scoring
 from twinserve.errors import ContractMismatch, StepMissing, TransientError
 from twinserve.model_files import estimator_score, folder_digest
 from twinserve.onnx_scorer import METADATA_KEY, Usage
-from twinserve.registry import DIGEST_TAG, Registry, prepare_mlflow
+from twinserve.registry import DIGEST_TAG, Registry, mlflow_errors, prepare_mlflow
 from twinserve.served_model import load_served
 from twinserve.settings import Settings, load_settings
 
@@ -79,6 +81,17 @@ def test_mlflow_may_keep_silent_for_ten_seconds_or_what_the_user_sets(
     monkeypatch.setenv(MLFLOW_HTTP_REQUEST_TIMEOUT.name, "60")
     prepare_mlflow(module_settings)
     assert os.environ[MLFLOW_HTTP_REQUEST_TIMEOUT.name] == "60"
+
+
+def test_a_full_disk_under_mlflow_is_called_that(tmp_path: Path) -> None:
+    said = MlflowException("(sqlite3.OperationalError) database or disk is full\n[SQL: INSERT INTO metrics …]")
+    with pytest.raises(TransientError, match="no space left for MLflow's database while logging"):
+        raise_in(mlflow_errors("logging metrics"), said)
+
+
+def raise_in(block: AbstractContextManager[None], error: Exception) -> None:
+    with block:
+        raise error
 
 
 def test_no_champion_until_one_is_promoted(registry: Registry, build: Build) -> None:

@@ -328,6 +328,10 @@ def mlflow_errors(doing: str) -> Iterator[None]:
             raise TransientError(f"{doing}: {error}", fix="Free what is short, and try again") from error
         raise PermanentError(f"{doing}: {error}", fix="Restore the artifact, or train again") from error
     except MlflowException as error:
+        if "database or disk is full" in error.message:  # in SQLite's words, within pages of MLflow's
+            raise TransientError(
+                f"no space left for MLflow's database while {doing}", fix="Free space there and run the command again"
+            ) from error
         if error.error_code in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"):
             raise TransientError(f"MLflow failed while {doing}: {error.message}", fix="Is it up?") from error
         raise PermanentError(f"MLflow refuses {doing}: {error.message}", fix="See the message") from error
