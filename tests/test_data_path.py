@@ -7,8 +7,9 @@ the same few sequences each time, in about a minute; `make test-data-path MINUTE
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ class DataPath(RuleBasedStateMachine):
         DataPath.worlds += 1
         self.world = World(self.folder / f"world{DataPath.worlds}", self.steps, self.server.client())
         self.mark: datetime | None = None
+        self.counted: Counter[date] = Counter()
         self.stored: dict[Identity, Values] = {}
         self.renamed = False
         self.last_run = ""
@@ -63,11 +65,14 @@ class DataPath(RuleBasedStateMachine):
         self.world.add(Row(shop, BASE + timedelta(hours=hour), created, rate, count))
 
     @precondition(lambda self: self.world.rows)
-    @rule(data=st.data(), rate=RATES, count=COUNTS, moves=st.booleans())
-    def a_row_is_corrected(self, data: Any, rate: float | None, count: int, moves: bool) -> None:
+    @rule(data=st.data(), rate=RATES, count=COUNTS, moves=st.booleans(), read=st.booleans())
+    def a_row_is_corrected(self, data: Any, rate: float | None, count: int, moves: bool, read: bool) -> None:
+        """And perhaps read before anything else happens: with other rows, a day is written anyway."""
         number = data.draw(st.sampled_from(sorted(self.world.rows)))
         created = self.world.tick() if moves else self.world.rows[number].created
         self.world.change(number, rate=rate, count=count, created=created)
+        if read:
+            self.the_source_is_read(full=False, kill=None)
 
     @precondition(lambda self: self.world.rows)
     @rule(data=st.data(), count=COUNTS)
@@ -96,6 +101,7 @@ class DataPath(RuleBasedStateMachine):
         self._held_offline(everything=full or self.mark is None or self.renamed)
         arrivals = [row.created for row in world.rows.values()]
         self.mark = max([*arrivals, *([self.mark] if self.mark else [])])
+        self.counted = self._counted_now()
         self.renamed = False
 
     @precondition(lambda self: self.last_run)
@@ -113,6 +119,17 @@ class DataPath(RuleBasedStateMachine):
         for shop in range(1, 4):
             self._held_online(shop)
 
+    @precondition(lambda self: len({event.date() for _, event, _ in self.stored}) > 1)
+    @rule(data=st.data(), kill=KILLS)
+    def a_day_of_the_offline_store_is_removed(self, data: Any, kill: Kill) -> None:
+        """By a person, with what it held online before."""
+        self.the_online_store_is_brought_up(None)
+        day = data.draw(st.sampled_from(sorted({event.date() for _, event, _ in self.stored})))
+        self.world.remove_day(day)
+        self.stored = {row: values for row, values in self.stored.items() if row[1].date() != day}
+        self.last_run = ""  # repeated, it would bring the rows back
+        self.the_online_store_is_brought_up(kill)
+
     @precondition(lambda self: self.stored)
     @rule(full=st.booleans(), kill=KILLS)
     def a_feature_is_renamed(self, full: bool, kill: Kill) -> None:
@@ -123,13 +140,30 @@ class DataPath(RuleBasedStateMachine):
         self.renamed = True
         self.the_source_is_read(full, kill)
 
+    @precondition(lambda self: self.stored)
+    @rule(hours=st.lists(st.integers(-2, 90), min_size=1, max_size=4))
+    def features_are_joined(self, hours: list[int]) -> None:
+        asked = [(shop, BASE + timedelta(hours=hour)) for shop in range(1, 4) for hour in hours]
+        for (shop, moment), found in zip(asked, self.world.joined(asked), strict=True):
+            known = [row for row in self.stored if row[0] == shop and row[1] <= moment]
+            right = self.stored[max(known, key=lambda row: row[1:])] if known else {}
+            assert found == {name: right.get(name) for name in self.world.columns}, (shop, moment, found, right)
+
+    def _counted_now(self) -> Counter[date]:
+        """Day of arrival → rows, before the look-back: a day that has another number is read again."""
+        assert self.mark
+        return Counter(r.created.date() for r in self.world.rows.values() if r.created < self.mark - LOOKBACK)
+
     def _held_offline(self, *, everything: bool) -> None:
         """Rows that were read are as the source has them; others are as they were, or as the source has them."""
+        now_counted = self._counted_now() if self.mark else Counter()
+        apart = {day for day in {*now_counted, *self.counted} if now_counted[day] != self.counted[day]}
         found, at_source = self.world.offline(), seen_values(list(self.world.rows.values()))
         for identity in {*found, *at_source, *self.stored}:
             before, now = self.stored.get(identity), found.get(identity)
             values = at_source.get(identity, set())
-            certainly = everything or (self.mark is not None and identity[2] >= self.mark - LOOKBACK)
+            certainly = everything or identity[2].date() in apart
+            certainly |= self.mark is not None and identity[2] >= self.mark - LOOKBACK
             held = now and tuple(now.get(name) for name in self.world.columns)
             unchanged = before and tuple(before.get(name) for name in self.world.columns)
             if len(values) == 1 and certainly:

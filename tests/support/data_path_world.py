@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow.parquet as pq
 import redis
 import yaml
@@ -15,6 +17,8 @@ from killable_steps import Steps
 from small_feature_repo import write_feature_repo
 
 from twinserve.features.redis_layout import decode_event_time, decode_value, event_time_field, feature_field, redis_key
+from twinserve.features.store import open_store
+from twinserve.settings import load_settings
 
 BASE = datetime(2026, 3, 1, tzinfo=UTC)
 LOOKBACK = timedelta(minutes=60)
@@ -144,10 +148,24 @@ class World:
                 found[identity] = row
         return found
 
+    def remove_day(self, day: date) -> None:
+        """One day's folder of the offline store."""
+        shutil.rmtree(self.folder / "home" / "offline" / VIEW / f"day={day}")
+
     def offline_bytes(self) -> dict[str, bytes]:
         """The files of the offline store."""
         place = self.folder / "home" / "offline" / VIEW
         return {str(file.relative_to(place)): file.read_bytes() for file in place.rglob("*.parquet")}
+
+    def joined(self, asked: list[tuple[int, datetime]]) -> list[Values]:
+        """The features of shops as they stood at moments, by the join that training and batch have."""
+        self.run("apply")
+        entities = pd.DataFrame(asked, columns=["shop", "event_timestamp"])
+        settings = load_settings(home=self.folder / "home", feature_repo=self.folder / "repo")
+        store = open_store(settings, self.steps.environment["TWINSERVE_REDIS_URL"])
+        job = store.get_historical_features(entities, store.get_feature_service("ranking"))
+        rows: list[Values] = job.to_arrow().select(list(self.columns)).to_pylist()
+        return rows
 
     def online(self, shop: int) -> tuple[datetime, Values] | None:
         """Event time and values of a key; a feature that has no field is left out.
