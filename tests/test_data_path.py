@@ -141,9 +141,11 @@ class DataPath(RuleBasedStateMachine):
         self.the_source_is_read(full, kill)
 
     @precondition(lambda self: self.stored)
-    @rule(hours=st.lists(st.integers(-2, 90), min_size=1, max_size=4))
+    @rule(hours=st.lists(st.integers(-2, 90), max_size=3))
     def features_are_joined(self, hours: list[int]) -> None:
-        asked = [(shop, BASE + timedelta(hours=hour)) for shop in range(1, 4) for hour in hours]
+        """At the very moments of stored rows too."""
+        moments = {event for _, event, _ in self.stored} | {BASE + timedelta(hours=hour) for hour in hours}
+        asked = [(shop, moment) for shop in range(1, 4) for moment in sorted(moments)]
         for (shop, moment), found in zip(asked, self.world.joined(asked), strict=True):
             known = [row for row in self.stored if row[0] == shop and row[1] <= moment]
             right = self.stored[max(known, key=lambda row: row[1:])] if known else {}
