@@ -227,8 +227,7 @@ async def test_closing_waits_for_what_is_under_way() -> None:
     plane.open.clear()
     batcher, _ = batcher_of(plane)
     task = asyncio.create_task(batcher.answer(request_of("r", [1])))
-    await asyncio.sleep(0)  # it waits for its batch to begin
-    closing = asyncio.create_task(batcher.close())
+    closing = asyncio.create_task(batcher.close())  # when the batch has yet to begin
     await turns(10)
     assert not plane.closed
     assert plane.batches == [["r"]]

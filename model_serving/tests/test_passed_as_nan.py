@@ -76,10 +76,13 @@ def test_exactly_the_scored_rows_that_lack_something_are_named(
         }
         named = {view: REASONS[kind] for view, kind in gravest.items() if kind != Status.PRESENT}
         expected.append(named if reason == SCORED else {})
+    assert (found is None) == (not any(expected))
     given_names = [{}] * len(rows) if found is None else [passed.named(row) for row in found]
     assert given_names == expected
     texts = passed.texts(found, len(rows)).to_pylist()
     assert texts == ["; ".join(f"{view}: {why}" for view, why in named.items()) or None for named in expected]
+    for lacking in (found, np.zeros((len(rows), 2), np.int8)):  # of a part of the rows there may be nothing to tell
+        assert str(passed.texts(lacking, len(rows)).type) == "string"
     summary = passed.summary(found)
     assert summary.rows == sum(map(bool, expected))
     counts = Counter((view, why) for named in expected for view, why in named.items())

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_serving.scoring import count_reasons, reason_names, score_cells
+from model_serving.scoring import NO_SCORE, count_reasons, reason_names, score_cells, score_complete
 from twinserve.contract import Contract, FeatureColumn, JoinKey, MissingPolicy, Output, Tolerance
 from twinserve.missing import NO_EVENT, cell_status
 from twinserve.registry import ServedModel
@@ -96,3 +96,22 @@ def test_a_row_is_judged_alone(rows: list[tuple[float, int | None]]) -> None:
     alone = [scored(model(), [v], [a]) for v, a in zip(values, ages, strict=True)]
     assert reasons == [reason for _, (reason,) in alone]
     np.testing.assert_array_equal(scores, [score for (score,), _ in alone])
+
+
+def test_names_are_texts_and_counts_have_a_place_for_each_code() -> None:
+    """So that those of several chunks add up, whichever codes a chunk has."""
+    codes = np.arange(NO_SCORE + 1, dtype=np.int8)
+    assert reason_names(codes).to_pylist() == [None, "null", "stale", "unknown", "no_score"]
+    assert str(reason_names(codes[:0]).type) == str(reason_names(codes[:1]).type) == "string"
+    assert count_reasons(codes).tolist() == [1] * 5
+    assert count_reasons(codes[:1]).tolist() == [1, 0, 0, 0, 0]
+
+
+def test_where_all_is_present_rows_are_scored_alike() -> None:
+    served = ServedModel("m", "1", contract(), lambda rows: np.where(rows[:, 0] == 0, np.inf, rows[:, 0]))
+    for values in ([[1.0, 1.0], [2.0, 1.0]], [[1.0, 1.0], [0.0, 1.0]]):
+        rows = np.array(values)
+        whole, cells = score_complete(served, rows), score_cells(served, rows, np.zeros(rows.shape, np.int8))
+        np.testing.assert_array_equal(whole.scores, cells.scores)
+        assert whole.reasons.tolist() == cells.reasons.tolist()
+        assert whole.reasons.dtype == cells.reasons.dtype == np.dtype("i1")
