@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -258,3 +259,30 @@ def test_numbers_are_read_by_latest_as_declared(tmp_path: Path) -> None:
         sql = latest_sql(parquet_relation([str(tmp_path / "x")]), {"id": "INT64"}, kinds, "ts", None, "true")
         (found,) = connection.execute(sql).fetchall()
     assert found[1:6] == (float(np.float32(0.1)), 0.1, True, START, [1, 2])
+
+
+def latest_of(table: pa.Table, keys: dict[str, str], created: str | None, **options: Any) -> list[tuple[Any, ...]]:
+    with TemporaryDirectory() as folder, duck() as connection:
+        pq.write_table(table, Path(folder) / "rows.parquet")
+        relation = parquet_relation([str(Path(folder) / "rows.parquet")])
+        sql = latest_sql(relation, keys, {"n": "INT64"}, "ts", created, "true", **options)
+        return sorted(connection.execute(sql).fetchall())
+
+
+def test_latest_rows_of_several_keys_and_how_many_rows_each_has() -> None:
+    pairs = [("x", 1), ("x", 2), ("y", 1), ("x", 1), ("y", 1), ("x", 1)]
+    table = pa.table(
+        {"shop": [shop for shop, _ in pairs], "item": [item for _, item in pairs], "ts": [START] * 6, "n": range(6)}
+    )
+    keys = {"shop": "STRING", "item": "INT64"}
+    found = [("x", 1, 5, START, 3), ("x", 2, 1, START, 1), ("y", 1, 4, START, 2)]
+    assert latest_of(table, keys, None, count="rows") == found
+    assert latest_of(table, keys, None) == [row[:4] for row in found]
+
+
+def test_keys_and_times_are_compared_as_declared_not_as_stored() -> None:
+    """`01` and `1` are one whole number; a time without a zone is one of UTC."""
+    naive = [time.replace(tzinfo=None) for time in (at(2), at(1))]
+    table = pa.table({"id": ["1", "01"], "ts": naive, "made": naive, "n": [1, 2]})
+    assert latest_of(table, {"id": "INT64"}, "made") == [(1, 1, at(2), at(2))]
+    assert latest_of(table.slice(0, 1), {"id": "INT64"}, "made") == [(1, 1, at(2), at(2))]

@@ -166,6 +166,7 @@ WHOLE = [pa.array([1.0, -3.0]), pa.array([1.5, 2.0]), pa.array([float("nan")]), 
 WHOLE += [pa.array(["12", None]), pa.array(["1.5"]), pa.array([" 1"]), pa.array([True, False, None])]
 WHOLE += [pa.array(["0x10"]), pa.array(["+5"]), pa.array(["٣"]), pa.array([2.0**53]), pa.array([2.0**24], pa.float32())]
 WHOLE += [pa.array([-(2.0**53)]), pa.array([2.0**53 - 1]), pa.array([Decimal(2**53 + 1)]), pa.array([str(2**53 + 1)])]
+WHOLE += [pa.array([5.0, None], pa.float32())]
 WHOLE += [pa.array([Decimal("2.0")]), pa.array([Decimal("1.5")]), pa.array([2**63], pa.uint64()), pa.array([5 * 10**9])]
 
 
