@@ -282,7 +282,7 @@ def test_latest_rows_of_several_keys_and_how_many_rows_each_has() -> None:
 
 def test_keys_and_times_are_compared_as_declared_not_as_stored() -> None:
     """`01` and `1` are one whole number; a time without a zone is one of UTC."""
-    naive = [time.replace(tzinfo=None) for time in (at(2), at(1))]
-    table = pa.table({"id": ["1", "01"], "ts": naive, "made": naive, "n": [1, 2]})
+    times, made = ([time.replace(tzinfo=None) for time in each] for each in ((at(2), at(1)), (at(2), at(3))))
+    table = pa.table({"id": ["1", "01"], "ts": times, "made": made, "n": [1, 2]})
     assert latest_of(table, {"id": "INT64"}, "made") == [(1, 1, at(2), at(2))]
     assert latest_of(table.slice(0, 1), {"id": "INT64"}, "made") == [(1, 1, at(2), at(2))]

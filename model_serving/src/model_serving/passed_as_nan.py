@@ -76,7 +76,7 @@ class PassedAsNaN:
             return pa.nulls(rows, pa.string())
         kinds, of_row = np.unique(found, axis=0, return_inverse=True)  # a handful, however many rows
         texts = ["; ".join(f"{view}: {why}" for view, why in self.named(kind).items()) or None for kind in kinds]
-        return pa.array(texts, pa.string()).take(pa.array(of_row.reshape(-1)))
+        return pa.array(texts, pa.string()).take(pa.array(of_row.ravel()))
 
     def summary(self, found: Passed | None) -> PassedSummary:
         """Over all rows."""
