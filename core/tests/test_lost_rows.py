@@ -229,3 +229,10 @@ def test_what_is_lost_is_kept_as_text(twins: Twins) -> None:
 def test_a_redis_that_is_gone_is_transient(twins: Twins) -> None:
     with pytest.raises(TransientError):
         materialize(twins.settings, "redis://127.0.0.1:1/0", full=True)
+
+
+def test_a_feature_that_no_file_has_is_named(twins: Twins) -> None:
+    for days in (9, 6, 3):
+        pd.read_parquet(twins.file(days)).rename(columns={"revenue": "income"}).to_parquet(twins.file(days))
+    with pytest.raises(BadInput, match="feature view sales: no file that is needed has a column revenue"):
+        twins.materialize()

@@ -57,15 +57,23 @@ class FeatureFiles:
             )
         self._schemas[file], self._names[file] = schema, names
 
+    def first_having(self, column: str) -> Path | None:
+        """The first file with this column; None if there are no files at all.
+
+        Raises:
+            BadInput: no file has it.
+        """
+        having = next((file for file, names in self._names.items() if column in names), None)
+        if self.files and having is None:
+            raise BadInput(
+                f"feature view {self.view}: no file that is needed has a column {column}, for example {self.files[-1]}",
+                fix="Compare the view with its data",
+            )
+        return having
+
     def _settle_types(self) -> None:
         for name, kind in self.features.items():
-            having = next((file for file, names in self._names.items() if name in names), None)
-            if self.files and having is None:
-                raise BadInput(
-                    f"feature view {self.view}: no file that is needed has a column {name}, for example "
-                    f"{self.files[-1]}",
-                    fix="Compare the view with its data",
-                )
+            having = self.first_having(name)
             self.features[name] = kind or (self._schemas[having].field(name).type if having else pa.null())
 
     def _refuse_renamed(self) -> None:

@@ -111,6 +111,8 @@ def collect(
     """
     for _ in range(TRIES):
         stored = FeatureFiles(view.name, list(paths), [*view.stored_keys, view.timestamp], {})
+        for column in view.stored_features:
+            stored.first_having(column)
         left_out = LeftOut(_left_out_sql(view, paths, when), otherwise)
         staged = _staged(path, request, view, _latest(view, stored, when), files, stored.rows, left_out, memory)
         try:
