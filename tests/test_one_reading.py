@@ -101,6 +101,7 @@ ARRAYS = st.one_of(
 @example(pa.array([Decimal(2**53 + 1)]), "INT64")
 @example(pa.array([float(2**53)]), "INT64")
 @example(pa.array([float(2**53)]), "STRING")
+@example(pa.array([float(-(2**31))]), "INT32")
 def test_a_key_is_one_key_in_every_reader(values: pa.Array, kind: str) -> None:
     found = readings(values, kind)
 

@@ -87,9 +87,9 @@ def _within(column: pa.Array, target: pa.DataType) -> Cast:
 
 def _whole_floats(column: pa.Array, target: pa.DataType) -> Cast:
     numbers = column.to_numpy(zero_copy_only=False).astype(np.float64)  # NaN for null
-    bound = min(_EXACT[column.type.bit_width], 1 << target.bit_width - 1)
+    exact, bound = _EXACT[column.type.bit_width], 1 << target.bit_width - 1
     with np.errstate(invalid="ignore"):
-        right = (np.abs(numbers) < bound) & (numbers == np.trunc(numbers))
+        right = (np.abs(numbers) < exact) & (-bound <= numbers) & (numbers < bound) & (numbers == np.trunc(numbers))
     whole = pa.array(np.where(right, numbers, 0).astype(np.int64)).cast(target)
     return right_where(right, whole, ~np.isnan(numbers))
 
