@@ -62,7 +62,7 @@ def test_a_step_on_a_full_disk_says_so_and_ends_well_with_room(walk: Walk, step:
         if again.code:
             found.append(f"{what}, then called again with room, ends with {again.code}: {again.text[-1500:]}")
         found += [f"{what}: {line}" for line in different(right, home.outcome())]
-    assert found == []
+    assert not found, "\n".join(found)
     assert full, "it was never short of room"
 
 

@@ -44,7 +44,8 @@ def data(server: RedisServer, tmp_path: Path) -> Iterator[Walk]:
 @pytest.mark.parametrize("step", EVERY, ids=lambda step: step.name)
 def test_a_step_that_was_killed_ends_as_if_undisturbed(every: Walk, step: Step, pytestconfig: pytest.Config) -> None:
     most = pytestconfig.getoption("--kills")
-    assert not_as_undisturbed(every.before(step), step, most, (RENAME, "commit")) == []
+    found = not_as_undisturbed(every.before(step), step, most, (RENAME, "commit"))
+    assert not found, "\n".join(found)
 
 
 def test_a_publishing_step_that_was_killed_ends_as_if_undisturbed(data: Walk) -> None:

@@ -10,7 +10,6 @@ import json
 import re
 import sqlite3
 import zipfile
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -42,19 +41,20 @@ IDENTITY = b"twinserve.extraction"
 
 def outcome_of(home: Path, client: redis.Redis) -> dict[str, Any]:
     """Name → content: of each file, of MLflow's and Feast's tables, of each key."""
-    files = Counter[str]()
-    found: dict[str, Any] = {}
-    for file in sorted(path for path in home.rglob("*") if path.is_file()):
-        name = str(file.relative_to(home))
-        if PASSED_OVER.search(name):
-            continue
-        plain = anonymous(name)
-        files[plain] += 1
-        found[f"file {plain}"] = _content(file)
-    found["files"] = dict(files)
+    found: dict[str, Any] = {f"file {name}": contents for name, contents in files_of(home).items()}
     found |= {f"mlflow {name}": rows for name, rows in _mlflow(home / "mlflow" / "mlflow.db").items()}
     found |= {f"feast {name}": rows for name, rows in _feast(home / "feast" / "registry.db").items()}
     return found | {f"redis {key!r}": held for key, held in _redis(client)}
+
+
+def files_of(home: Path) -> dict[str, list[Any]]:
+    """Contents by name; those of names that differ only in what is random stand together, in an order of their own."""
+    found: dict[str, list[Any]] = {}
+    for file in (path for path in home.rglob("*") if path.is_file()):
+        name = str(file.relative_to(home))
+        if not PASSED_OVER.search(name):
+            found.setdefault(anonymous(name), []).append(_content(file))
+    return {name: sorted(contents, key=repr) for name, contents in found.items()}
 
 
 def anonymous(text: str) -> str:
@@ -71,6 +71,9 @@ def different(one: Any, other: Any, place: str = "") -> list[str]:
     if isinstance(one, dict) and isinstance(other, dict):
         names = sorted({*one, *other}, key=str)
         return [line for name in names for line in different(one.get(name), other.get(name), f"{place} {name}")]
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        pairs = enumerate(zip(one, other, strict=True))
+        return [line for number, pair in pairs for line in different(*pair, f"{place} [{number}]")]
     return [f"{place.strip()}: {one!r:.300} != {other!r:.300}"]
 
 
@@ -84,6 +87,8 @@ def _content(file: Path) -> Any:
     try:
         text = content.decode()
         return _without(json.loads(text)) if file.suffix == ".json" else anonymous(text)
+    except json.JSONDecodeError:
+        return f"no JSON: {text}"
     except UnicodeDecodeError:
         return hashlib.sha256(content).hexdigest()
 
