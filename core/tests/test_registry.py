@@ -23,7 +23,7 @@ from twinserve.contract import Contract, GoldenRow, Output, Scoring
 from twinserve.errors import ContractMismatch, StepMissing, TransientError
 from twinserve.model_files import estimator_score, folder_digest
 from twinserve.onnx_scorer import METADATA_KEY, Usage
-from twinserve.registry import DIGEST_TAG, Registry, mlflow_errors, prepare_mlflow
+from twinserve.registry import DIGEST_TAG, Registry, _log_model, mlflow_errors, prepare_mlflow
 from twinserve.served_model import load_served
 from twinserve.settings import Settings, load_settings
 
@@ -122,6 +122,41 @@ def test_a_model_that_breaks_its_promise_is_not_registered(registry: Registry, b
     with pytest.raises(ContractMismatch, match="golden row 0"):
         registry.register(linear(), wrong, run_id())
     assert registry.champion() is None
+
+
+def test_what_is_not_registered_leaves_no_model(registry: Registry, build: Build, module_settings: Settings) -> None:
+    before, own = files_in(module_settings.mlflow_artifacts), run_id()
+    wrong = with_golden(build, linear()).model_copy(update={"golden": (GoldenRow(features=(0.0, 0.0), score=5.0),)})
+    with pytest.raises(ContractMismatch, match="golden row 0"):
+        registry.register(linear(), wrong, own)
+    assert files_in(module_settings.mlflow_artifacts) == before
+    assert logged_by(own) == []
+
+
+def test_the_model_of_a_try_that_was_killed_goes_and_others_stay(registry: Registry, build: Build) -> None:
+    own, agreed, model = run_id(), with_golden(build, linear()), linear()
+    first = registry.register(model, agreed, own)
+    left = _log_model(model, agreed, own, b"")  # all that a try does until it is killed
+    copied = _log_model(model, agreed, own, b"")
+    mlflow.register_model(copied.model_uri, f"{registry.name} by hand")
+    with mlflow.start_run(own):
+        noted = mlflow.sklearn.log_model(model, name="by hand", serialization_format="skops")
+    second = registry.register(model, agreed, own)
+    sources = [registry._client.get_model_version(registry.name, version).source for version in (first, second)]
+    kept = {copied.model_id, noted.model_id, *(str(source).removeprefix("models:/") for source in sources)}
+    assert set(logged_by(own)) == kept
+    assert not files_in(Path(left.artifact_path.removeprefix("file://")))
+    assert [registry.load_version(version).version for version in (first, second)] == [first, second]
+
+
+def logged_by(run: str) -> list[str]:
+    experiment = mlflow.get_run(run).info.experiment_id
+    found = mlflow.MlflowClient().search_logged_models([experiment], f"source_run_id = '{run}'")
+    return [model.model_id for model in found]
+
+
+def files_in(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if path.is_file()}
 
 
 def stored_file(registry: Registry, version: str, name: str) -> Path:

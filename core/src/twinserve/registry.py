@@ -26,6 +26,7 @@ from twinserve.mlflow_database import make_database
 from twinserve.model_files import estimator_score, folder_digest, refuse_damaged
 from twinserve.served_model import ServedModel, load_served
 from twinserve.settings import Settings
+from twinserve.unregistered_models import TAG, none_left
 
 __all__ = [
     "CHAMPION",
@@ -98,9 +99,9 @@ class Registry:
 
         Raises:
             ContractMismatch: what was stored does not reproduce the golden rows when it is loaded again; then there is
-                no version.
+                no version, and no model that was logged for one.
         """
-        with mlflow_errors("registering"):
+        with mlflow_errors("registering"), none_left(self._client, run_id):
             model = _log_model(estimator, contract, run_id, scorer)
             self._ensure_model()
             with _downloaded(model.model_uri) as folder:
@@ -280,6 +281,7 @@ def _log_model(estimator: Any, contract: Contract, run_id: str, scorer: bytes) -
             serialization_format="skops",
             skops_trusted_types=_types_in(estimator),
             extra_files=[str(file) for file in files],
+            tags={TAG: run_id},
             pip_requirements=[f"{library}=={version}" for library, version in contract.libraries.items()],
         )
 
