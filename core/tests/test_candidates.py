@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ import pytest
 from joined_rows import VIEW, at, stored_table
 
 from twinserve.errors import BadInput
+from twinserve.features import candidates
 from twinserve.features.candidates import Candidates, Ties, read_candidates
 from twinserve.features.duck import DuckLimits, duck
+from twinserve.features.payload import PayloadWriter
 from twinserve.features.point_in_time import JoinedView
 
 NO_ROW = -1
@@ -167,13 +170,31 @@ def test_without_files_there_are_no_rows(connection: duckdb.DuckDBPyConnection, 
     assert (held, found.rows) == ([], 0)
 
 
-@pytest.mark.parametrize("column", ["id", "ts", "made"])
+def test_of_several_keys_each_counts_for_what_is_known(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    keys = {"shop": ("shop", "INT64"), "item": ("item", "INT64")}
+    table = stored_table([(1, 0, 3, 1.0, 1.0), (1, 1, 0, 2.0, 2.0), (2, 2, 0, 3.0, 3.0)]).rename_columns({"id": "shop"})
+    table = table.append_column("item", pa.array([1, 2, 2]))
+    _, held = read(connection, replace(VIEW, keys=keys), written(tmp_path, table), known_at_the_time=True)
+    assert held == [(1, 1, micros(3), micros(0), 0), (1, 2, micros(1), micros(1), 1), (2, 2, micros(2), micros(2), 2)]
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "ns"])
+def test_times_of_any_unit_are_microseconds(connection: duckdb.DuckDBPyConnection, tmp_path: Path, unit: str) -> None:
+    table = stored_table([(1, 0, 3, 1.0, 1.0), (1, 2, 0, 1.0, 1.0)])
+    for column in ("ts", "made"):
+        place = table.schema.names.index(column)
+        table = table.set_column(place, column, table[column].cast(pa.timestamp(unit, "UTC")))
+    _, held = read(connection, VIEW, written(tmp_path, table), known_at_the_time=True)
+    assert held == [(1, micros(2), micros(2), 1), (1, micros(3), micros(2), 1)]
+
+
+@pytest.mark.parametrize(("column", "kind"), [("id", "INT64"), ("ts", "a time"), ("made", "a time")])
 def test_a_key_or_time_that_is_none_is_named_with_its_file(
-    connection: duckdb.DuckDBPyConnection, tmp_path: Path, column: str
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path, column: str, kind: str
 ) -> None:
     good = stored_table([(1, 0, 0, 1.0, 1.0)])
     bad = good.set_column(good.schema.names.index(column), column, pa.array(["tomorrow"]))
-    with pytest.raises(BadInput, match=rf"part-1\.parquet.*{column}.*tomorrow"):
+    with pytest.raises(BadInput, match=rf"part-1\.parquet: column {column} is not {kind}: .*tomorrow"):
         read(connection, VIEW, written(tmp_path, good, bad))
 
 
@@ -182,6 +203,24 @@ def test_a_file_without_a_needed_column_is_named(connection: duckdb.DuckDBPyConn
     for column in ("id", "ts", "made"):
         with pytest.raises(BadInput, match=rf"part-1\.parquet has no column {column}; it has"):
             read(connection, VIEW, written(tmp_path, good, good.drop_columns([column])))
+
+
+def test_a_feature_that_no_file_has_is_named_with_its_view(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    files = written(tmp_path, stored_table([(1, 0, 0, 1.0, 1.0)]).drop_columns(["b"]))
+    with pytest.raises(BadInput, match="feature view v: no file that is needed has a column b"):
+        read(connection, VIEW, files)
+
+
+def test_values_too_large_for_memory_lie_in_the_folder(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidates, "PayloadWriter", partial(PayloadWriter, in_memory=0))
+    found, _ = read(connection, VIEW, written(tmp_path, *(stored_table([(1, n, 0, float(n), 0.5)]) for n in range(3))))
+    assert (tmp_path / "v0.arrow").is_file()
+    values = found.payload.take(pa.array([2, 0, NO_ROW]).to_numpy())
+    assert [column.to_pylist() for column in values] == [[2.0, 0.0, None], [0.5, 0.5, None]]
 
 
 def test_ties_are_settled_by_creation_then_by_number(connection: duckdb.DuckDBPyConnection) -> None:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +43,38 @@ def read(values: list[Any], kind: str) -> list[Any]:
 )
 def test_values_of_several_kinds(values: list[Any], kind: str, expected: list[Any]) -> None:
     assert read(values, kind) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "expected"),
+    [
+        ([1, None, 2], pa.int64(), [1, None, 2]),
+        ([], pa.null(), []),
+        ([None], pa.null(), [None]),
+        (["a", None], pa.string(), ["a", None]),
+        ([b"\xff", None, "ä", 1], pa.binary(), [b"\xff", None, "ä".encode(), b"1"]),
+        ([UUID(int=7), None], pa.uuid(), [UUID(int=7), None]),
+        ([None, UUID(int=7), Decimal("1E+2"), True], pa.string(), [None, str(UUID(int=7)), "100", "true"]),
+        ([{"ä": Decimal("0.5")}, [1], (2,), None], pa.string(), ['{"ä": "0.5"}', "[1]", "[2]", None]),
+        ([date(2026, 1, 2), 1], pa.string(), ["2026-01-02", "1"]),
+        ([datetime(2026, 1, 2, 3), date(2026, 1, 2)], pa.string(), ["2026-01-02T03:00:00", "2026-01-02"]),
+    ],
+)
+def test_the_column_is_of_the_values_own_type_or_of_texts(
+    values: list[Any], kind: pa.DataType, expected: list[Any]
+) -> None:
+    column = column_of(values)
+    assert (column.type, column.to_pylist()) == (kind, expected)
+
+
+def test_times_of_several_zones_are_one_column_in_utc() -> None:
+    zones = [UTC, timezone(timedelta(hours=2)), timezone(timedelta(hours=-5))]
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    column = column_of([noon.astimezone(zone) for zone in zones])
+    assert column.type == pa.timestamp("us", "UTC")
+    assert column.to_pylist() == [noon] * 3
+    mixed = column_of([noon.astimezone(zones[1]), datetime(2026, 1, 1)])
+    assert mixed.to_pylist() == ["2026-01-01T12:00:00+00:00", "2026-01-01T00:00:00"]
 
 
 def test_a_date_beside_a_time_does_not_cost_the_hour() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from duckdb import DuckDBPyConnection
 from joined_rows import START, VIEW, at, stored_table
 
 from twinserve.errors import BadInput, StepMissing
@@ -160,7 +162,7 @@ def test_no_entity_rows_are_one_empty_batch(two_views: list[JoinedView], tmp_pat
     rows = pa.table(asked_frame([]).assign(target=pd.array([], "Int64"))).replace_schema_metadata({"who": "me"})
     pq.write_table(rows, tmp_path / "rows.parquet")
     (batch,) = join(two_views, tmp_path / "rows.parquet", tmp_path).batches(event_times=True)
-    assert batch.num_rows == 0
+    assert (batch.num_rows, batch.schema.metadata) == (0, {b"who": b"me"})
     assert batch.schema.names[3:] == ["a", "b", "v__event_timestamp", "w__b", "w__a", "w__event_timestamp"]
 
 
@@ -169,6 +171,28 @@ def test_a_view_without_keys_has_one_row_for_all(tmp_path: Path) -> None:
     view = replace(VIEW, path=tmp_path / "world.parquet", keys={})
     found = pa.Table.from_batches(join([view], asked_frame([(7, 1), (8, 2), (9, 3)]), tmp_path).batches())
     assert found["a"].to_pylist() == [1.0, 2.0, 2.0]
+
+
+def test_a_deleted_key_has_neither_features_nor_a_time(tmp_path: Path) -> None:
+    rows = [(1, 0, None, 1.0, 1.0), (1, 2, None, 2.0, 2.0, True), (1, 4, None, 3.0, 3.0)]
+    pq.write_table(stored_table(rows), tmp_path / "stored.parquet")
+    view = replace(VIEW, path=tmp_path / "stored.parquet")
+    frame = asked_frame([(1, 1), (1, 3), (2, 3), (1, 5)])
+    table = pa.Table.from_batches(join([view], frame, tmp_path, None).batches(event_times=True))
+    assert table["a"].to_pylist() == [1.0, None, None, 3.0]
+    assert table["v__event_timestamp"].to_pylist() == [at(0), None, None, at(4)]
+
+
+def test_without_views_the_rows_are_what_they_were(tmp_path: Path) -> None:
+    frame = asked_frame([(1, 1), (2, 2)])
+    assert pa.Table.from_batches(join([], frame, tmp_path, None).batches()).to_pandas().equals(frame)
+
+
+@pytest.mark.parametrize("chunks", [[], [[1]], [[1, 2], [3]], [[1], [2], [3]]])
+def test_chunks_become_one_array(chunks: list[list[int]]) -> None:
+    found = asof._one_array(pa.chunked_array(chunks, pa.int64()))
+    assert found.to_pylist() == [number for chunk in chunks for number in chunk]
+    assert asof._one_array(found) is found
 
 
 def test_moments_and_keys_that_can_not_be_used_are_named(two_views: list[JoinedView], tmp_path: Path) -> None:
@@ -219,7 +243,22 @@ def test_only_files_that_can_hold_a_match_are_needed(tmp_path: Path) -> None:
     assert days(None) == days(Span()) == []
 
 
-def test_limits_of_a_join_are_those_of_its_connection(tmp_path: Path) -> None:
+def test_limits_of_a_join_are_those_of_its_connection(
+    two_views: list[JoinedView], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[DuckLimits] = []
+
+    def noted(limits: DuckLimits) -> AbstractContextManager[DuckDBPyConnection]:
+        opened.append(limits)
+        return duck(limits)
+
+    monkeypatch.setattr(asof, "duck", noted)
+    limits = JoinLimits(tmp_path / "tmp", 1 << 30, 1)
+    list(Join(entity_rows(asked_frame([(1, 1)], target=1), DuckLimits()), two_views, limits).batches())
+    (found,) = opened
+    assert found.spill is not None
+    assert found == limits.duck(found.spill)
+    assert found.spill.parent == limits.temp
     assert JoinLimits(tmp_path, 5, 2).duck(tmp_path / "x") == DuckLimits(5, tmp_path / "x", 2, ordered=False)
     pieces = [asof._enough_for(rows) for rows in (0, 4 * 262_144, 4 * 262_144 + 7, 10**9)]
     assert pieces == [262_144, 262_144, 262_145, 4_000_000]

@@ -85,12 +85,13 @@ class Join:
             rows = self.rows.run_into(folder) if isinstance(self.rows, QueryRows) else self.rows
             with duck(self.limits.duck(folder)) as connection:
                 sides = self._sides(connection, folder, rows.span(), event_times=event_times)
-                first, most = 0, self.limits.piece or _enough_for(max((side.rows for side in sides), default=0))
+                most = self.limits.piece or _enough_for(max((side.rows for side in sides), default=0))
+                empty = True
                 for piece in rows.pieces(most):
-                    yield from _widened(piece, rows.timestamp, sides, first)
-                    first += piece.num_rows
-                if not first:
-                    yield from _widened(rows.schema.empty_table(), rows.timestamp, sides, 0)
+                    yield from _widened(piece, rows.timestamp, sides)
+                    empty = False
+                if empty:
+                    yield from _widened(rows.schema.empty_table(), rows.timestamp, sides)
 
     def _sides(
         self, connection: duckdb.DuckDBPyConnection, folder: Path, asked: Span | None, *, event_times: bool
@@ -195,8 +196,8 @@ class _Side:
         return found["r"], found["fid"], found["event"]
 
 
-def _widened(piece: pa.Table, timestamp: str, sides: list[_Side], first: int) -> Iterator[pa.RecordBatch]:
-    moment = moments(piece[timestamp], timestamp, first)
+def _widened(piece: pa.Table, timestamp: str, sides: list[_Side]) -> Iterator[pa.RecordBatch]:
+    moment = moments(piece[timestamp])
     found = [(side, side.matched(piece, moment)) for side in sides]
     sizes = np.full(piece.num_rows, piece.nbytes // max(piece.num_rows, 1), np.int64)
     for side, matches in found:

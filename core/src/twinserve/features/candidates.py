@@ -86,7 +86,7 @@ def _load(
     with PayloadWriter(schema, file) as writer:
         for path, batch in source.batches():
             connection.register("batch", _keys_and_times(view, path, batch, rows))
-            connection.execute(f"INSERT INTO {table} FROM batch WHERE {known}")
+            connection.execute(f"INSERT INTO {table} BY NAME FROM batch WHERE {known}")
             writer.add(batch.select(schema.names))
             rows += batch.num_rows
         return writer.finish()

@@ -214,19 +214,13 @@ def _opened(given: Any, limits: DuckLimits) -> EntityRows:
     raise BadInput(f"entity rows come as {type(given).__name__}", fix="Give a DataFrame, a path of Parquet, or SQL")
 
 
-def moments(column: pa.ChunkedArray, name: str, first: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+def moments(column: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Microseconds since 1970 UTC; the least integer where the row has no moment, which is before everything.
 
     Raises:
-        BadInput: a value is no time; names the first such row, counted from 1, `first` rows being before these.
+        BadInput: a value is no time.
     """
-    try:
-        ticks = cast_column(column, INSTANT).cast(pa.int64())
-    except ValueError as error:
-        raise BadInput(
-            f"entity rows {first + 1} and on: {name}: {error}", fix="Give ISO 8601, or a timestamp"
-        ) from error
-    micros: np.ndarray[Any, np.dtype[np.int64]] = pc.fill_null(ticks, np.iinfo(np.int64).min).to_numpy()
+    micros: np.ndarray[Any, np.dtype[np.int64]] = pc.fill_null(_ticks(column), np.iinfo(np.int64).min).to_numpy()
     return micros
 
 
@@ -259,11 +253,15 @@ def _statistics(parquet: pq.ParquetFile, column: str) -> pa.Array | None:
 
 
 def _range(times: pa.Array | pa.ChunkedArray) -> tuple[int | None, int | None]:
+    ends = pc.min_max(_ticks(times))
+    return ends["min"].as_py(), ends["max"].as_py()
+
+
+def _ticks(times: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     try:
-        ends = pc.min_max(cast_column(times, INSTANT).cast(pa.int64()))
+        return cast_column(times, INSTANT).cast(pa.int64())
     except ValueError as error:
         raise BadInput(f"entity rows have a moment that is none: {error}", fix="Give ISO 8601") from error
-    return ends["min"].as_py(), ends["max"].as_py()
 
 
 def _difference(one: pa.Schema, other: pa.Schema) -> str:
