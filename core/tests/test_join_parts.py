@@ -243,7 +243,7 @@ def test_only_files_that_can_hold_a_match_are_needed(tmp_path: Path) -> None:
     assert days(None) == days(Span()) == []
 
 
-def test_limits_of_a_join_are_those_of_its_connection(
+def test_a_join_opens_one_connection_within_its_limits(
     two_views: list[JoinedView], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[DuckLimits] = []
@@ -259,6 +259,9 @@ def test_limits_of_a_join_are_those_of_its_connection(
     assert found.spill is not None
     assert found == limits.duck(found.spill)
     assert found.spill.parent == limits.temp
+
+
+def test_limits_of_a_join_are_those_of_its_connection(tmp_path: Path) -> None:
     assert JoinLimits(tmp_path, 5, 2).duck(tmp_path / "x") == DuckLimits(5, tmp_path / "x", 2, ordered=False)
     pieces = [asof._enough_for(rows) for rows in (0, 4 * 262_144, 4 * 262_144 + 7, 10**9)]
     assert pieces == [262_144, 262_144, 262_145, 4_000_000]
