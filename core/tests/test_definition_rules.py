@@ -80,6 +80,12 @@ REFUSED = {
     'past = view("past", ttl=timedelta(seconds=-1))': r"TTL of feature view past is -1 day",
     'ever = view("ever", ttl=timedelta.max)': r"TTL of feature view ever is 999999999 days.*ten thousand years",
     'two = view("two", schema=[*SCHEMA, Field(name="visits", dtype=Float32)])': r"feature view two lists visits twice",
+    'marked = view("marked", schema=[*SCHEMA, Field(name="twinserve_deleted", dtype=Int64)])': (
+        r"feature view marked has a column twinserve_deleted, the name by which"
+    ),
+    'marked = view("marked", source=offline_source("x", field_mapping={"twinserve_deleted": "visits"}))': (
+        r"feature view marked has a column twinserve_deleted"
+    ),
     'flag = Entity(name="flag", value_type=ValueType.BOOL)\n'
     'odd = view("odd", entities=[flag], schema=SCHEMA[1:])': r"join key flag of feature view odd is BOOL",
     'other = Entity(name="store", join_keys=["id"], value_type=ValueType.INT64)': r"entity store is defined twice",

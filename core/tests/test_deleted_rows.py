@@ -194,6 +194,24 @@ def test_what_feasts_engine_pulls_has_no_deleted_row(shop: Shop) -> None:
     assert DELETED not in latest.column_names + every.column_names
 
 
+def test_rows_are_pushed_to_both_stores_after_a_deletion(shop: Shop) -> None:
+    """Feast holds what is pushed against the columns of the newest file."""
+    store = open_store(shop.settings, shop.url)
+    pushed = shop.rows(1, {2: 7.0})
+    store.write_to_offline_store("sales", pushed)
+    store.write_to_online_store("sales", pushed)
+    assert shop.batch(0, 1, 2) == shop.sdk(1, 2) == [10, 7]
+
+
+def test_a_view_that_lists_no_features_takes_the_mark_for_none(shop: Shop, feature_repo: Repo) -> None:
+    schema = '    schema=[Field(name="store_id", dtype=Int64), Field(name="revenue", dtype=Float32)],\n'
+    assert schema in DEFINITIONS
+    feature_repo(ttl=30 * DAY, definitions=DEFINITIONS.replace(schema, ""))
+    apply_definitions(shop.settings, shop.url)
+    view = open_store(shop.settings, shop.url).get_feature_view("sales")
+    assert [feature.name for feature in view.features] == ["revenue"]
+
+
 def test_a_store_that_feasts_engine_writes_is_refused_as_it_deletes_nothing(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

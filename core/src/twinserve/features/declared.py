@@ -12,11 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from twinserve.errors import BadInput
 from twinserve.features.feast_arrow import declared_type
-from twinserve.features.feature_rows import named
+from twinserve.features.feature_rows import stored_columns
 from twinserve.features.redis_layout import DUMMY_KEY
 from twinserve.features.source_files import local_path, parquet_in
 from twinserve.features.views import Column, DeclaredView
@@ -128,8 +126,7 @@ class _StoredColumns:
         files = parquet_in(path) if path else []
         if not files:
             return []
-        with named(files[-1]):
-            columns = [(field.name, str(field.type)) for field in pq.read_schema(files[-1])]
+        columns = [(field.name, str(field.type)) for field in stored_columns(files[-1])]
         mapped = {old: new for old, new in (source.field_mapping or {}).items() if new in self._join_keys}
         return [(mapped.get(name, name), kind) for name, kind in columns]
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from twinserve.errors import BadInput
 from twinserve.features.declared import declared_view
+from twinserve.features.deleted_rows import DELETED
 from twinserve.features.redis_layout import KEY_TYPES, shared_fields
 from twinserve.features.source_files import local_path
 from twinserve.features.views import DeclaredView
@@ -75,6 +76,10 @@ def view_problems(view: Any, *, ours: bool) -> Iterator[str]:
     names = [field.name for field in [*view.entity_columns, *view.features]]
     if twice := sorted({each for each in names if names.count(each) > 1}):
         yield f"{name} lists {', '.join(twice)} twice"
+    stored = [column.stored for column in (*declared.keys, *declared.features)]
+    times = [time for time in (declared.timestamp, declared.created) if time]
+    if DELETED in (each.lower() for each in (*names, *stored, *times)):  # DuckDB minds no case
+        yield f"{name} has a column {DELETED}, the name by which stored rows say that their key was deleted"
     for key in declared.keys:
         if declared.online and key.kind not in KEY_TYPES:
             yield f"join key {key.name} of {name} is {key.kind}: Feast's online store takes {', '.join(KEY_TYPES)}"

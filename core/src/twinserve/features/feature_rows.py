@@ -131,6 +131,17 @@ class FeatureFiles:
         return pa.table(columns)
 
 
+def stored_columns(file: Path) -> pa.Schema:
+    """The columns of a file that are a view's, or might be: without the mark of deleted keys.
+
+    Raises:
+        BadInput, TransientError: see `named`.
+    """
+    with named(file):
+        schema = pq.read_schema(file)
+    return pa.schema([field for field in schema if field.name != DELETED])
+
+
 @contextmanager
 def named(file: Path) -> Iterator[None]:
     """What Parquet's reader says, with the file's name.

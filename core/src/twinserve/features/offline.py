@@ -17,7 +17,6 @@ from typing import Any, Literal
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from feast import FeatureView, FileSource, OnDemandFeatureView
 from feast.feature_logging import LoggingConfig, LoggingSource
 from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
@@ -35,7 +34,7 @@ from twinserve.features.duck import DuckLimits, duck
 from twinserve.features.entity_source import EntityRows, QueryRows, entity_rows
 from twinserve.features.entityless import snapshot_sql
 from twinserve.features.feature_logs import write_logs
-from twinserve.features.feature_rows import FeatureFiles, named
+from twinserve.features.feature_rows import FeatureFiles, stored_columns
 from twinserve.features.latest_rows import latest_sql
 from twinserve.features.point_in_time import JoinedView, parquet_relation, quoted, refuse_alike
 from twinserve.features.pushed_rows import push_rows
@@ -191,15 +190,13 @@ class AsofOfflineStore(OfflineStore):  # type: ignore[misc]
     def get_table_column_names_and_types_from_data_source(
         self, config: RepoConfig, data_source: FileSource
     ) -> Iterable[tuple[str, str]]:
-        """The columns of the newest file; folders' names are none.
+        """The columns of the newest file; folders' names are none, nor is the mark of deleted keys.
 
         Raises:
             StepMissing: there is no file.
         """
         file = parquet_files(source_path(data_source, config.repo_path))[-1]
-        with named(file):
-            schema = pq.read_schema(file)
-        return [(field.name, str(field.type)) for field in schema]
+        return [(field.name, str(field.type)) for field in stored_columns(file)]
 
     def validate_data_source(self, config: RepoConfig, data_source: FileSource) -> None:
         """Data may come later; what is there must be readable and have the times.

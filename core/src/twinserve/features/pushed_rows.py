@@ -12,10 +12,9 @@ import pyarrow.parquet as pq
 
 from twinserve.atomic import atomic_file
 from twinserve.errors import BadInput
-from twinserve.features.deleted_rows import DELETED
 from twinserve.features.duck import duck, fetched
 from twinserve.features.feast_arrow import cast_column, key_type
-from twinserve.features.feature_rows import named
+from twinserve.features.feature_rows import named, stored_columns
 from twinserve.features.point_in_time import JoinedView
 from twinserve.features.source_files import PUSHED, parquet_in
 from twinserve.locks import one_at_a_time
@@ -48,7 +47,7 @@ def push_rows(view: JoinedView, table: pa.Table) -> int:
 def _typed(view: JoinedView, table: pa.Table) -> pa.Table:
     kinds = {column: _stored_key(kind) for column, (_, kind) in view.keys.items()} | view.types
     kinds |= {name: INSTANT for name in (view.timestamp, view.created) if name}
-    kinds |= {name: kind for name, kind in _stored_types(view.path).items() if name not in {*kinds, DELETED}}
+    kinds |= {name: kind for name, kind in _stored_types(view.path).items() if name not in kinds}
     lost, strange = sorted(set(kinds) - set(table.column_names)), sorted(set(table.column_names) - set(kinds))
     if lost or strange:
         raise BadInput(
@@ -68,9 +67,7 @@ def _stored_types(path: Path) -> dict[str, pa.DataType]:
     files = parquet_in(path)
     if not files:
         return {}
-    with named(files[-1]):
-        schema = pq.read_schema(files[-1])
-    return {field.name: field.type for field in schema}
+    return {field.name: field.type for field in stored_columns(files[-1])}
 
 
 def _stored_key(kind: str) -> pa.DataType:
