@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import redis
+from hypothesis import given
+from hypothesis import strategies as st
 
 from twinserve.errors import BadInput, TransientError
-from twinserve.features.day_files import DayFileMemory
-from twinserve.features.file_sizes import with_deletions
-from twinserve.features.lost_rows import WHOLE, Lost
+from twinserve.features.day_files import DayFiles
+from twinserve.features.file_sizes import FileSize, with_deletions
+from twinserve.features.lost_spans import LAST, Lost, around
 from twinserve.features.materialize import ViewResult, materialize
 from twinserve.features.online_view import online_view
 from twinserve.features.redis_layout import redis_key
 from twinserve.features.store import apply_definitions, open_store
+from twinserve.features.written_files import WrittenFiles
 from twinserve.settings import Settings
 
 pytestmark = pytest.mark.integration
@@ -59,6 +63,10 @@ class Twins:
             self.rows(days, revenue).to_parquet(self.file(days), index=False)
         else:
             self.file(days).unlink()
+
+    def delete(self, days: int, left: pd.DataFrame) -> None:
+        """Rewrite a day as whoever deletes rows of it does."""
+        pq.write_table(with_deletions(pa.Table.from_pandas(left, preserve_index=False), 1), self.file(days))
 
     def rows(self, days: float, revenue: dict[int, float]) -> pd.DataFrame:
         moments = pd.Series([NOW - days * DAY] * len(revenue), dtype="datetime64[us, UTC]")
@@ -142,8 +150,7 @@ def test_an_equal_number_of_other_rows_is_found_by_a_full_comparison(twins: Twin
 
 
 def test_a_file_that_says_that_rows_were_deleted_is_compared_whatever_its_rows(twins: Twins) -> None:
-    rows = pa.Table.from_pandas(twins.rows(6, {1: 10.0, 4: 40.0}), preserve_index=False)
-    pq.write_table(with_deletions(rows, 1), twins.file(6))
+    twins.delete(6, twins.rows(6, {1: 10.0, 4: 40.0}))
     assert twins.materialize().removed == 1
     twins.agree(100, 2, 3, 40)
     assert twins.materialize().removed == 0
@@ -160,22 +167,26 @@ def test_what_a_stream_has_pushed_stays(twins: Twins) -> None:
 
 
 @pytest.mark.parametrize("gone", [False, True], ids=["fewer rows", "no file"])
-def test_of_a_day_that_lost_rows_what_was_pushed_for_later_than_the_day_had_stays(twins: Twins, *, gone: bool) -> None:
+def test_of_a_day_that_lost_rows_what_was_pushed_for_other_times_than_the_day_had_stays(
+    twins: Twins, *, gone: bool
+) -> None:
     noon = NOW.replace(hour=12, minute=0, second=0) - 6 * DAY
-    later, earlier = ((NOW - moment) / DAY for moment in (noon + timedelta(hours=1), noon - timedelta(hours=1)))
+    later, amid, earlier = ((NOW - noon - timedelta(hours=hours)) / DAY for hours in (1, -1, -3))
     rows = twins.rows(6, {1: 10.0, 2: 20.0})
-    rows["event_timestamp"] = noon
+    rows["event_timestamp"] = pd.Series([noon, noon - timedelta(hours=2)], dtype="datetime64[us, UTC]")
     rows.to_parquet(twins.file(6), index=False)
     twins.materialize()
     twins.push(later, {50: 5.0})
-    twins.push(earlier, {51: 6.0})
+    twins.push(amid, {51: 6.0})
+    twins.push(earlier, {52: 7.0})
     if gone:
         twins.store(6, {})
     else:
         rows[:1].to_parquet(twins.file(6), index=False)
     assert twins.materialize().removed == 2
     twins.agree(100, 2, 3)
-    assert twins.online(50, 51) == [5, None], "the day had nothing as late; of 51 nobody knows that it was pushed"
+    assert twins.online(50, 52) == [5, 7], "the day had nothing as late, or as early"
+    assert twins.online(51) == [None], "nobody knows that it was pushed"
 
 
 def test_a_run_that_is_killed_before_it_deletes_leaves_that_to_the_next(
@@ -205,6 +216,20 @@ def test_files_remembered_by_an_older_version_are_known_still(twins: Twins) -> N
     twins.agree(100, 2, 3)
 
 
+@pytest.mark.parametrize("kept", ["state", "state and rows", "nothing"])
+def test_a_row_that_was_deleted_between_an_older_version_and_this_goes(twins: Twins, kept: str) -> None:
+    memory = "twinserve:materialized:shop:sales"
+    for name, text in twins.client.hgetall(memory).items():
+        state, size = text.decode().split(" ", 1) if b" " in text else (text.decode(), "")
+        twins.client.hset(memory, name, f"{state} {size.split(' ')[0]}" if kept == "state and rows" else state)
+    twins.client.hdel(memory, "source", "latest")
+    if kept == "nothing":
+        twins.client.hdel(memory, str(twins.file(9).relative_to(twins.settings.offline_store / "sales")))
+    twins.delete(9, twins.rows(9, {1: 1.0, 2: 2.0}))
+    assert twins.materialize().removed == 1
+    twins.agree(100, 20, None)
+
+
 def test_a_comparison_that_nobody_would_make_is_refused(twins: Twins, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("twinserve.features.materialize.is_single_redis", lambda *_: False)  # a cluster
     with pytest.raises(BadInput, match="--full can't compare sales"):
@@ -212,18 +237,155 @@ def test_a_comparison_that_nobody_would_make_is_refused(twins: Twins, monkeypatc
 
 
 def test_what_is_lost_is_kept_as_text(twins: Twins) -> None:
-    day = NOW.date()
-    for lost in (Lost(), Lost({day: 5, day - DAY: WHOLE}), Lost({day: -5}, everything=True)):
+    for lost in (Lost(), Lost(((-5, 3), (7, LAST))), Lost(((1, 2),), everything=True)):
         assert Lost.from_text(lost.to_text()) == lost
     assert not Lost()
-    assert Lost({day: 5}) | Lost({day: 7, day - DAY: 1}) == Lost({day: 7, day - DAY: 1})
-    assert Lost.from_text(f"all {day}") == Lost({day: WHOLE}, everything=True), "as an earlier version noted it"
+    assert Lost(((5, 7),)) | Lost(((6, 9), (20, 21))) == Lost(((5, 9), (20, 21)))
+    begin, end = around(date(1970, 1, 2))
+    assert (begin, end) == (0, 3 * 86_400_000_000), "a day of any zone"
+    assert Lost.from_text("all 1970-01-02:5") == Lost(((0, 5),), everything=True), "as an earlier version noted it"
+    assert Lost.from_text("1970-01-02") == Lost(((begin, end),))
     store = open_store(twins.settings, twins.url)
-    memory = DayFileMemory(twins.client, online_view(store.get_feature_view("sales"), store.config))
-    memory.note_lost(Lost({day: 5}))
-    assert memory.lost(dict.fromkeys(memory.known())) == Lost({day: 5})
+    view = online_view(store.get_feature_view("sales"), store.config)
+    stored = DayFiles(twins.settings.offline_store / "sales", view.timestamp)
+    memory = WrittenFiles(twins.client, view, stored)
+    memory.note_lost(Lost(((5, 6),)))
+    assert memory.lost(stored.states()) == Lost(((5, 6),))
     memory.note_lost(Lost())
-    assert memory.lost(dict.fromkeys(memory.known())) == Lost()
+    assert memory.lost(stored.states()) == Lost()
+
+
+micros = st.integers(-50, 50)
+
+
+@given(st.lists(st.tuples(micros, micros), max_size=6), st.booleans(), micros, micros)
+def test_what_is_lost_concerns_the_times_that_any_of_its_spans_has(
+    spans: list[tuple[int, int]], everything: bool, at: int, written: int
+) -> None:
+    ordered = [(min(span), max(span)) for span in spans]
+    lost = Lost(everything=everything)
+    for span in ordered:
+        lost |= Lost((span,))
+    concerned = any(first <= at <= last for first, last in ordered) or (everything and at <= written)
+    assert lost.concerns(at, written) == concerned
+
+
+def test_of_a_file_that_was_replaced_while_it_was_read_both_are_remembered() -> None:
+    read = FileSize(10, 2, 90, 10).or_else(FileSize(12, 2, 80, 5))
+    assert read == FileSize(12, 2, 90, 5)
+    assert read.or_else(FileSize(11, 3, 95, 6)) == FileSize(12, -1, 95, 5)
+    assert FileSize(12, 3).has_lost(FileSize(12, -1))
+    assert FileSize(12, 2).has_lost(FileSize(12, -1))
+    assert FileSize.from_text(FileSize(12, -1, 95, 5).to_text()) == FileSize(12, -1, 95, 5)
+    assert FileSize(10).or_else(FileSize(9, 0, 1, 0)) == FileSize(10), "of no time where one does not tell it"
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_the_newest_row_of_all_is_removed_as_any_other(twins: Twins, *, full: bool) -> None:
+    twins.store(1, {9: 9.0})
+    twins.materialize()
+    twins.store(1, {})
+    assert twins.materialize(full=full).removed == 1
+    assert twins.online(9) == twins.batch(9) == [None]
+
+
+@pytest.mark.parametrize("folder", ["", "day=2026-02-30"])
+@pytest.mark.parametrize("full", [False, True])
+def test_so_it_is_where_files_lie_in_no_folder_of_a_day(twins: Twins, folder: str, *, full: bool) -> None:
+    shutil.rmtree(twins.settings.offline_store / "sales")
+    root = twins.settings.offline_store / "sales" / folder
+    root.mkdir(parents=True)
+    rows = pd.concat([twins.rows(3, {1: 1.0, 2: 2.0}), twins.rows(1, {9: 9.0})])
+    rows.to_parquet(root / "all.parquet", index=False)
+    twins.materialize()
+    rows[rows.store_id != 9].to_parquet(root / "all.parquet", index=False)
+    assert twins.materialize(full=full).removed == 1
+    assert twins.online(1, 2, 9) == twins.batch(1, 2, 9) == [1, 2, None]
+
+
+def test_a_full_comparison_knows_what_was_written_before_the_file_was_put_in_place_of_another(twins: Twins) -> None:
+    twins.store(1, {9: 9.0})
+    twins.materialize()
+    early = twins.rows(1.1, {8: 8.0})  # as many rows: nobody looks
+    early.to_parquet(twins.file(1), index=False)
+    twins.materialize()
+    assert twins.online(9) == [9]
+    assert twins.materialize(full=True).removed == 1
+    assert twins.online(8, 9) == twins.batch(8, 9) == [8, None]
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["before it writes", "when it has written"])
+def test_of_a_day_whose_first_run_was_killed_a_deleted_row_goes(
+    twins: Twins, monkeypatch: pytest.MonkeyPatch, *, written: bool
+) -> None:
+    twins.store(1, {4: 4.0, 5: 5.0})
+    with monkeypatch.context() as patch:
+        if written:
+            patch.setattr("twinserve.features.materialize.finished", _killed)
+            patch.setattr(WrittenFiles, "remember", _killed)
+        else:
+            patch.setattr("twinserve.features.materialize._OneView._finish", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            twins.materialize()
+    twins.delete(1, twins.rows(1, {4: 4.0}))
+    assert twins.materialize().removed == 1
+    assert twins.online(4, 5) == twins.batch(4, 5) == [4, None]
+
+
+def test_a_day_with_a_row_ahead_of_the_clock_is_remembered_too(twins: Twins) -> None:
+    rows = pd.concat([twins.rows(0, {4: 4.0, 5: 5.0}), twins.rows(-0.01, {6: 6.0})])
+    twins.file(0).parent.mkdir(parents=True, exist_ok=True)
+    rows.to_parquet(twins.file(0), index=False)
+    twins.materialize()
+    twins.delete(0, rows[rows.store_id != 5])
+    assert twins.materialize().removed == 1
+    assert twins.online(4, 5, 6) == twins.batch(4, 5, 6) == [4, None, None]
+    assert twins.materialize().files_read >= 1, "its time has not come"
+
+
+def test_what_feasts_own_command_has_written_is_known_too(twins: Twins) -> None:
+    early, late = twins.rows(1.02, {4: 4.0}), twins.rows(1, {5: 5.0})
+    twins.file(1).parent.mkdir(parents=True, exist_ok=True)
+    early.to_parquet(twins.file(1), index=False)
+    twins.materialize()
+    pd.concat([early, late]).to_parquet(twins.file(1), index=False)
+    open_store(twins.settings, twins.url).materialize(NOW - 20 * DAY, datetime.now(UTC))
+    assert twins.online(4, 5) == [4, 5]
+    twins.delete(1, early)
+    assert twins.materialize().removed == 1
+    assert twins.online(4, 5) == twins.batch(4, 5) == [4, None]
+
+
+def test_a_folder_may_be_a_day_of_another_zone(twins: Twins) -> None:
+    rows = twins.rows(2, {4: 4.0, 5: 5.0})
+    twins.file(1).parent.mkdir(parents=True, exist_ok=True)
+    rows.to_parquet(twins.file(1), index=False)
+    twins.materialize()
+    rows[:1].to_parquet(twins.file(1), index=False)
+    assert twins.materialize().removed == 1
+    assert twins.online(4, 5) == twins.batch(4, 5) == [4, None]
+
+
+def test_what_only_another_source_had_is_removed(twins: Twins, feature_repo: Repo) -> None:
+    root = twins.settings.offline_store
+    shutil.copytree(root / "sales", root / "sales2")
+    other = root / "sales2" / twins.file(9).parent.name / "part-0.parquet"
+    twins.rows(9, {1: 1.0, 2: 2.0, 7: 3.0}).to_parquet(other, index=False)
+    definitions = DEFINITIONS.replace('offline_source("sales")', 'offline_source("sales2")')
+    feature_repo(ttl=30 * DAY, definitions=definitions)
+    apply_definitions(twins.settings, twins.url)
+    assert twins.materialize().removed == 1
+    assert twins.online(1, 2, 3, 7) == twins.batch(1, 2, 3, 7) == [100, 20, None, 3]
+    assert twins.materialize().removed == 0
+
+
+def test_a_day_that_was_put_back_from_a_backup_is_compared(twins: Twins) -> None:
+    twins.delete(6, twins.rows(6, {1: 10.0, 3: 30.0}))
+    twins.materialize()
+    twins.agree(100, 2, 30)
+    twins.store(6, {1: 10.0, 2: 20.0})
+    assert twins.materialize().removed == 1
+    twins.agree(100, 20, 3)
 
 
 def test_a_redis_that_is_gone_is_transient(twins: Twins) -> None:
@@ -236,3 +398,27 @@ def test_a_feature_that_no_file_has_is_named(twins: Twins) -> None:
         pd.read_parquet(twins.file(days)).rename(columns={"revenue": "income"}).to_parquet(twins.file(days))
     with pytest.raises(BadInput, match="feature view sales: no file that is needed has a column revenue"):
         twins.materialize()
+
+
+def test_what_a_killed_feast_materialize_had_staged_is_not_written_once_its_file_has_changed(
+    twins: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twins.store(1, {4: 4.0, 5: 5.0})
+    with monkeypatch.context() as patch:
+        patch.setattr("twinserve.features.batch_engine.write_staged", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            open_store(twins.settings, twins.url).materialize(NOW - 20 * DAY, NOW)
+    twins.delete(1, twins.rows(1, {4: 4.0}))
+    open_store(twins.settings, twins.url).materialize(NOW - 20 * DAY, NOW)
+    assert twins.online(4, 5) == [4, None]
+
+
+def test_that_feasts_engine_takes_no_row_away_is_said(
+    twins: Twins, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("twinserve.features.materialize._is_ours", lambda *_: False)
+    twins.materialize()
+    assert "rows were deleted" not in caplog.text
+    twins.delete(6, twins.rows(6, {1: 10.0}))
+    twins.materialize()
+    assert "feature view sales: rows were deleted from its files" in caplog.text

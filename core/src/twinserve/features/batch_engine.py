@@ -28,7 +28,7 @@ from feast.infra.online_stores.redis import RedisOnlineStore, RedisType
 from feast.infra.registry.base_registry import BaseRegistry
 
 from twinserve.errors import BadInput
-from twinserve.features.day_files import signature
+from twinserve.features.day_files import DayFiles, signature
 from twinserve.features.feast_errors import feast_errors
 from twinserve.features.online_definitions import has_versions
 from twinserve.features.online_view import OnlineView, online_view
@@ -38,6 +38,7 @@ from twinserve.features.source_files import Span, files_touching, parquet_files,
 from twinserve.features.staged_rows import StagedRows, staged_rows
 from twinserve.features.unknown_fields import UnknownFields
 from twinserve.features.written_fields import WrittenFields, fields_by_view
+from twinserve.features.written_files import WrittenFiles
 from twinserve.locks import one_at_a_time
 from twinserve.times import as_micros
 
@@ -96,11 +97,21 @@ class RedisBatchEngine(LocalComputeEngine):  # type: ignore[misc]
         file = staging_file(folder / _digest(self.repo_config.online_store.connection_string), view)
         with one_at_a_time(file.with_suffix(".lock")):
             rows = self._request(file, view, task)
+            written = self._written(client, view, task)
             begun = staged_rows(file)
-            if begun and begun.request.startswith(view.digest):
-                _finish(client, view, begun, task)
+            if begun and begun.request.startswith(view.digest) and _unchanged(begun.files):
+                _finish(client, view, begun, task, written)
             if begun is None or begun.request != rows.request:
-                _finish(client, view, rows.collected(self._memory), task)
+                _finish(client, view, rows.collected(self._memory), task, written)
+
+    def _written(self, client: redis.Redis, view: OnlineView, task: MaterializationTask) -> WrittenFiles:
+        """What `data-pipeline materialize` goes by, told that these files are written: what they lose from now on, it
+        has to see."""
+        stored = DayFiles(source_path(task.feature_view.batch_source, self.repo_config.repo_path), view.timestamp)
+        written, states = WrittenFiles(client, view, stored), stored.states()
+        written.note_lost(written.lost(states))
+        written.begin({name: stored.with_size(name, state) for name, state in states.items()}, None)
+        return written
 
     def _request(self, file: Path, view: OnlineView, task: MaterializationTask) -> _Request:
         root = source_path(task.feature_view.batch_source, self.repo_config.repo_path)
@@ -135,7 +146,15 @@ class _Request:
         )
 
 
-def _finish(client: redis.Redis, view: OnlineView, staged: StagedRows, task: MaterializationTask) -> None:
+def _unchanged(files: dict[str, str]) -> bool:
+    """Else what was staged may hold rows that were deleted, or forgotten, since."""
+    return all(Path(file).exists() and signature(Path(file)) == state for file, state in files.items())
+
+
+def _finish(
+    client: redis.Redis, view: OnlineView, staged: StagedRows, task: MaterializationTask, written: WrittenFiles
+) -> None:
+    written.begin({}, staged.latest(view.timestamp))
     write_staged(client, view, staged, lambda rows: _bar(task, rows))
     finished(client, view, staged)
 

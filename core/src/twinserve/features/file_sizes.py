@@ -22,12 +22,13 @@ class FileSize(NamedTuple):
     """Attributes:
     rows: that the file has.
     deletions: times that rows were deleted from it.
-    latest: event time, in µs, that a row of it has; None where its footer does not tell.
+    latest, earliest: event times, in µs, that rows of it have; None where its footer does not tell.
     """
 
     rows: int
     deletions: int = 0
     latest: int | None = None
+    earliest: int | None = None
 
     @classmethod
     def of(cls, file: Path, timestamp: str) -> Self | None:
@@ -36,23 +37,37 @@ class FileSize(NamedTuple):
             footer = pq.read_metadata(file)
         except (OSError, ValueError):
             return None
-        return cls(footer.num_rows, _deletions(footer), _latest(footer, timestamp))
+        earliest, latest = _times(footer, timestamp)
+        return cls(footer.num_rows, _deletions(footer), latest, earliest)
 
     @classmethod
     def from_text(cls, text: str) -> Self | None:
-        """What `to_text` made, here or in an earlier release, which counted rows alone, or not even these."""
-        rows, _, latest = text.partition(" ")
+        """What `to_text` made, here or in an earlier release, which noted less, or nothing."""
+        if not text:
+            return None
+        rows, *times = text.split(" ")
         count, _, deletions = rows.partition("-")
-        return cls(int(count), int(deletions or 0), int(latest) if latest else None) if count else None
+        return cls(int(count), int(deletions or 0), *map(int, times))
 
     def to_text(self) -> str:
         """The form that is kept."""
         rows = f"{self.rows}-{self.deletions}" if self.deletions else str(self.rows)
-        return rows if self.latest is None else f"{rows} {self.latest}"
+        return rows if self.latest is None or self.earliest is None else f"{rows} {self.latest} {self.earliest}"
+
+    def or_else(self, other: FileSize) -> FileSize:
+        """Of a file that was replaced while it was read: what its rows, whichever they were, lie within.
+
+        Where rows were deleted meanwhile, any later size has lost some beside it.
+        """
+        deletions = self.deletions if self.deletions == other.deletions else -1
+        rows = max(self.rows, other.rows)
+        if None in (self.latest, self.earliest, other.latest, other.earliest):
+            return FileSize(rows, deletions)
+        return FileSize(rows, deletions, max(self.latest, other.latest), min(self.earliest, other.earliest))  # type: ignore[type-var]
 
     def has_lost(self, before: FileSize) -> bool:
-        """Whether rows have gone since."""
-        return self.rows < before.rows or self.deletions > before.deletions
+        """Whether rows have gone since; so where an older file was put in its place, which counts fewer deletions."""
+        return self.rows < before.rows or self.deletions != before.deletions
 
 
 def deletions_of(file: Path) -> int:
@@ -69,12 +84,13 @@ def _deletions(footer: pq.FileMetaData) -> int:
     return int((footer.metadata or {}).get(_DELETIONS, 0))
 
 
-def _latest(footer: pq.FileMetaData, timestamp: str) -> int | None:
+def _times(footer: pq.FileMetaData, timestamp: str) -> tuple[int | None, int | None]:
+    """Earliest and latest."""
     place = footer.schema.names.index(timestamp) if timestamp in footer.schema.names else None
     if place is None:
-        return None
+        return None, None
     found = [footer.row_group(number).column(place).statistics for number in range(footer.num_row_groups)]
-    times = [statistics.max for statistics in found if statistics is not None and statistics.has_min_max]
-    if len(times) < len(found) or not all(isinstance(time, datetime) for time in times):
-        return None
-    return max(map(as_micros, times), default=None)
+    times = [(each.min, each.max) for each in found if each is not None and each.has_min_max]
+    if not times or len(times) < len(found) or not all(isinstance(time, datetime) for pair in times for time in pair):
+        return None, None
+    return min(as_micros(first) for first, _ in times), max(as_micros(last) for _, last in times)

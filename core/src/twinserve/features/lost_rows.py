@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date, timedelta
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import duckdb
@@ -13,6 +11,7 @@ import redis
 
 from twinserve.features.duck import DuckLimits, duck
 from twinserve.features.hash_scan import pages_of_hashes
+from twinserve.features.lost_spans import FIRST, Lost
 from twinserve.features.online_view import OnlineView
 from twinserve.features.redis_layout import decode_event_time, event_time_field, feature_field, without_mark
 from twinserve.features.redis_writer import hash_names
@@ -20,8 +19,6 @@ from twinserve.features.staged_rows import StagedRows
 from twinserve.features.value_encoding import encoded_times
 
 PAGE = 1000
-_DAY = 86_400 * 1_000_000
-WHOLE = (1 << 63) - 1  # later than any event time
 _HELD = pa.schema([("name", pa.binary()), ("stamp", pa.binary()), ("micros", pa.int64())])
 # KEYS: hashes. ARGV: the event time's field, the number of other fields, these, then the event time of each hash
 SCRIPT = """
@@ -39,52 +36,9 @@ return deleted
 """
 
 
-@dataclass(frozen=True)
-class Lost:
-    """Which event times to look at: those of some days, or all up to the latest that the offline store has.
-
-    What is later than that only a push can have written, of which the offline store has not heard yet: it stays.
-
-    Attributes:
-        days: day → the latest event time, in µs, that those of its files had which have lost rows; `WHOLE` where
-            nobody knows.
-    """
-
-    days: Mapping[date, int] = field(default_factory=dict)
-    everything: bool = False
-
-    def __bool__(self) -> bool:
-        return self.everything or bool(self.days)
-
-    def __or__(self, other: Lost) -> Lost:
-        days = {day: max(lost.days.get(day, -WHOLE) for lost in (self, other)) for day in {*self.days, *other.days}}
-        return Lost(days, self.everything or other.everything)
-
-    def to_text(self) -> str:
-        """The form that is kept."""
-        days = sorted(f"{day.isoformat()}:{latest}" for day, latest in self.days.items())
-        return " ".join([*(["all"] if self.everything else []), *days])
-
-    @classmethod
-    def from_text(cls, text: str) -> Lost:
-        """What `to_text` made."""
-        words = text.split()
-        days = (word.partition(":") for word in words if word != "all")
-        return cls({date.fromisoformat(day): int(latest or WHOLE) for day, _, latest in days}, "all" in words)
-
-    def concerns(self, micros: int) -> bool:
-        """Whether a row of this event time may be one of them."""
-        return self.everything or micros <= self.days.get(_day(micros), -WHOLE)
-
-
-def _day(micros: int) -> date:
-    try:
-        return date(1970, 1, 1) + timedelta(days=micros // _DAY)
-    except OverflowError:  # beyond the years that a day's folder can name
-        return date.max
-
-
-def delete_lost_rows(client: redis.Redis, view: OnlineView, stored: StagedRows, lost: Lost, limits: DuckLimits) -> int:
+def delete_lost_rows(
+    client: redis.Redis, view: OnlineView, stored: StagedRows, lost: Lost, written: int, limits: DuckLimits
+) -> int:
     """Delete the view's row of each key of which the offline store has none, or only an older one.
 
     The older one is written by whoever has staged it, since Redis then holds none. A row that is replaced in Redis
@@ -92,6 +46,8 @@ def delete_lost_rows(client: redis.Redis, view: OnlineView, stored: StagedRows, 
 
     Args:
         stored: the latest row of each key, of all files.
+        lost: which rows of Redis to look at.
+        written: the latest event time that was ever written from the offline store.
 
     Returns:
         Keys whose row was deleted.
@@ -105,12 +61,12 @@ def delete_lost_rows(client: redis.Redis, view: OnlineView, stored: StagedRows, 
             _insert(
                 connection, "stored", pa.table({"name": hash_names(view, batch), "micros": pa.array(times, pa.int64())})
             )
-        for page in _held(client, view, lost):
+        (latest,) = connection.execute(f"SELECT coalesce(max(micros), {FIRST}) FROM stored").fetchall()[0]
+        for page in _held(client, view, lost, max(written, latest)):
             _insert(connection, "held", page)
         connection.execute(
             "CREATE TABLE lost AS SELECT DISTINCT held.name, stamp FROM held LEFT JOIN stored USING (name) "
-            "WHERE (stored.micros IS NULL OR stored.micros < held.micros) AND held.micros <= "
-            + ("(SELECT coalesce(max(micros), -9223372036854775808) FROM stored)" if lost.everything else "held.micros")
+            "WHERE stored.micros IS NULL OR stored.micros < held.micros"
         )
         found = connection.execute("SELECT name, stamp FROM lost")
         return sum(_deleted(client, view, rows) for rows in iter(lambda: found.fetchmany(PAGE), []))
@@ -122,7 +78,7 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -
     connection.unregister("page")
 
 
-def _held(client: redis.Redis, view: OnlineView, lost: Lost) -> Iterator[pa.Table]:
+def _held(client: redis.Redis, view: OnlineView, lost: Lost, written: int) -> Iterator[pa.Table]:
     """Names, serialized event times and these in µs, of the view's rows that may be concerned."""
     for names in pages_of_hashes(client, view.project, {key: kind for key, (_, kind) in view.keys.items()}):
         with client.pipeline(transaction=False) as pipe:
@@ -130,7 +86,7 @@ def _held(client: redis.Redis, view: OnlineView, lost: Lost) -> Iterator[pa.Tabl
                 pipe.execute_command("HGET", name, event_time_field(view.name))  # type: ignore[no-untyped-call]
             times: list[bytes | None] = pipe.execute()
         rows = [(name, time, _micros(time)) for name, time in zip(names, times, strict=True) if time is not None]
-        concerned = [row for row in rows if row[2] is not None and lost.concerns(row[2])]
+        concerned = [row for row in rows if row[2] is not None and lost.concerns(row[2], written)]
         yield pa.Table.from_pylist([dict(zip(_HELD.names, row, strict=True)) for row in concerned], _HELD)
 
 

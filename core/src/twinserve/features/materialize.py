@@ -11,6 +11,7 @@ staged below `TWINSERVE_HOME`: what a killed run left, the next one finishes fir
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,12 +23,14 @@ import redis
 
 from twinserve.errors import BadInput, StepMissing
 from twinserve.features.batch_engine import is_plain, is_single_redis
-from twinserve.features.day_files import DayFileMemory, counted, is_recent, signature, signatures, with_rows
+from twinserve.features.day_files import DayFiles, is_recent
 from twinserve.features.declared import declared_view
 from twinserve.features.definition_rules import collisions
 from twinserve.features.deleted_rows import has_deleted_rows
 from twinserve.features.feast_errors import feast_errors
-from twinserve.features.lost_rows import Lost, delete_lost_rows
+from twinserve.features.file_sizes import deletions_of
+from twinserve.features.lost_rows import delete_lost_rows
+from twinserve.features.lost_spans import Lost
 from twinserve.features.online_definitions import remove_what_is_not_defined
 from twinserve.features.online_view import OnlineView, online_view
 from twinserve.features.online_write import (
@@ -43,6 +46,7 @@ from twinserve.features.point_in_time import quoted
 from twinserve.features.source_files import local_path, parquet_in, source_path
 from twinserve.features.staged_rows import StagedRows, staged_rows
 from twinserve.features.store import open_store
+from twinserve.features.written_files import WrittenFiles
 from twinserve.locks import one_at_a_time
 from twinserve.progress import RowProgress
 from twinserve.settings import Settings
@@ -51,6 +55,7 @@ if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
 
 LOOKBACK = timedelta(days=1)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -137,6 +142,7 @@ def _by_feast(store: FeatureStore, view: FeatureView, now: datetime) -> ViewResu
     import io
 
     _refuse_deleted(store, view)
+    _warn_of_erased(store, view)
     with contextlib.redirect_stdout(io.StringIO()):  # Feast prints; our standard output ends in JSON
         store.materialize(_start(view, now), now, [view.name])
     return ViewResult(view.name, 0, 0, 0, 0, ledger=None)
@@ -153,6 +159,17 @@ def _refuse_deleted(store: FeatureStore, view: FeatureView) -> None:
         )
 
 
+def _warn_of_erased(store: FeatureStore, view: FeatureView) -> None:
+    path = local_path(view.batch_source, store.config.repo_path)
+    if path is not None and any(deletions_of(file) for file in parquet_in(path)):
+        logger.warning(
+            "feature view %s: rows were deleted from its files, and Feast's own engine, which writes this view, takes "
+            "none out of the online store: a key that was erased stays there until `data-pipeline forget` takes it "
+            "out, or the online store is emptied and filled anew",
+            view.name,
+        )
+
+
 def _start(view: FeatureView, now: datetime) -> datetime:
     return max((end for _, end in view.materialization_intervals), default=now - (view.ttl or timedelta(days=365)))
 
@@ -164,24 +181,24 @@ class _OneView:
         self, store: FeatureStore, client: redis.Redis, view: FeatureView, folder: Path, now: datetime, *, full: bool
     ) -> None:
         self._store, self._client, self._feast_view, self._now, self._full = store, client, view, now, full
-        source = source_path(view.batch_source, store.config.repo_path)
-        self._only = source.name if source.is_file() else ""
-        self._source = source.parent if self._only else source
         self._view: OnlineView = online_view(view, store.config)
-        self._memory = DayFileMemory(client, self._view)
+        self._stored = DayFiles(source_path(view.batch_source, store.config.repo_path), self._view.timestamp)
+        self._memory = WrittenFiles(client, self._view, self._stored)
         self._file = staging_file(folder, self._view)
 
     def run(self, since: datetime) -> ViewResult:
         """Finish what was begun, then write what is new, or of a day not before `since`."""
-        files = {self._only: signature(self._source / self._only)} if self._only else signatures(self._source)
+        files = self._stored.states()
         if not files:
             raise StepMissing(
-                f"feature view {self._view.name} has no data in {self._source}", fix="Run the DAG db_to_offline_store"
+                f"feature view {self._view.name} has no data in {self._stored.folder}",
+                fix="Run the DAG db_to_offline_store",
             )
         lost = self._lost(files)
         self._count_rows(files)
         begun = staged_rows(self._file, self._view.digest)
         total = self._finish(begun) if begun else Written()
+        lost |= self._lost(files)  # since these rows were collected
         seen = begun.files if begun else {}
         known = self._memory.known()
         due = {
@@ -191,12 +208,14 @@ class _OneView:
         }
         # all of a folder or none: a pushed row may tie with a published one in the file beside it
         folders = {Path(name).parent for name in due}
-        due = {name: self._with_rows(name, state) for name, state in files.items() if Path(name).parent in folders}
+        due = {
+            name: self._stored.with_size(name, state) for name, state in files.items() if Path(name).parent in folders
+        }
         self._memory.forget(known.keys() - files.keys())
         removed = 0
         if due:
             staged = self._collect(due)
-            removed = delete_lost_rows(self._client, self._view, staged, lost, duck_limits(self._file)) if lost else 0
+            removed = self._remove(staged, lost) if lost else 0
             total += self._finish(staged)
             self._memory.note_lost(Lost())
         self._tell_feast()
@@ -204,23 +223,21 @@ class _OneView:
 
     def _lost(self, files: dict[str, str]) -> Lost:
         """Where Redis may hold rows that the offline store no longer has; noted, since a kill may come between."""
-        known = self._memory.known()
-        texts = {name: self._with_rows(name, state) for name, state in files.items() if known.get(name) != state}
-        lost = self._memory.lost({name: counted(texts.get(name, "")) for name in files})
-        lost |= Lost(everything=self._full)
+        lost = self._memory.lost(files) | Lost(everything=self._full)
         if lost:
             self._memory.note_lost(lost)
         return lost
+
+    def _remove(self, staged: StagedRows, lost: Lost) -> int:
+        limits = duck_limits(self._file)
+        return delete_lost_rows(self._client, self._view, staged, lost, self._memory.latest(), limits)
 
     def _count_rows(self, files: dict[str, str]) -> None:
         """Of files that an earlier release has noted, which did not count: else nobody would see them grow shorter."""
         known = self._memory.known()
         names = [name for name in self._memory.uncounted() if files.get(name) == known.get(name)]
         if names:
-            self._memory.remember({name: self._with_rows(name, files[name]) for name in names})
-
-    def _with_rows(self, name: str, state: str) -> str:
-        return with_rows(self._source / name, state, self._view.timestamp)
+            self._memory.remember({name: self._stored.with_size(name, files[name]) for name in names})
 
     def _tell_feast(self) -> None:
         """Feast's tools show when a view was materialized."""
@@ -228,14 +245,16 @@ class _OneView:
         self._store.registry.apply_materialization(self._feast_view, self._store.project, start, self._now)
 
     def _collect(self, due: dict[str, str]) -> StagedRows:
-        paths = [self._source / name for name in due]
+        paths = [self._stored.folder / name for name in due]
         until_now = f"CAST({quoted(self._view.timestamp)} AS TIMESTAMPTZ) <= '{self._now.isoformat()}'"
         return collect(self._file, self._view.digest, self._view, paths, until_now, files=due, otherwise="ahead")
 
     def _finish(self, staged: StagedRows) -> Written:
+        files = {name: self._stored.as_read(name, text) for name, text in staged.files.items()}
+        self._memory.begin(files, staged.latest(self._view.timestamp))
         done = write_staged(self._client, self._view, staged, self._bar)
-        later = {str(Path(name).relative_to(self._source)) for name in staged.unfinished}
-        self._memory.remember({name: state for name, state in staged.files.items() if name not in later})
+        later = {str(Path(name).relative_to(self._stored.folder)) for name in staged.unfinished}
+        self._memory.remember(files, later)
         finished(self._client, self._view, staged)
         return done
 

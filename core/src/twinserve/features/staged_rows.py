@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from twinserve.atomic import atomic_file
 from twinserve.features.duck import DuckLimits, duck
+from twinserve.features.file_sizes import FileSize
 from twinserve.ledger import Ledger
 from twinserve.parquet_batches import parquet_batches
 
@@ -69,6 +70,11 @@ class StagedRows:
                 if skip < batch.num_rows:
                     yield batch.slice(skip)
                 skip = max(0, skip - batch.num_rows)
+
+    def latest(self, timestamp: str) -> int | None:
+        """The latest event time of them, in µs; None where there are no rows."""
+        size = FileSize.of(self.path, timestamp)
+        return size.latest if size else None
 
     def discard(self) -> None:
         """Remove the file: its rows are written."""
