@@ -76,6 +76,19 @@ def test_more_than_a_source_loses_in_its_usual_life_is_refused(
     assert outcome["rows_deleted"] == 8
 
 
+@pytest.mark.parametrize("allowed", [{"max_deleted_fraction": 1.0}, {"on_failure": "warn"}])
+def test_an_empty_source_deletes_nothing_whatever_is_allowed(
+    pipeline: Any, visits: Frames, source_file: Files, rules: Any, allowed: Any
+) -> None:
+    pipeline.rules = rules(snapshot="rows", checks=allowed)
+    pipeline.through(source_file(visits(8).head(0)), "r0")
+    pipeline.through(source_file(visits(8)))
+    pipeline.now += timedelta(minutes=1)
+    with pytest.raises(PermanentError, match="the snapshot lacks all 8 stored rows, as it has none"):
+        pipeline.through(source_file(visits(8).head(0)), "r2")
+    assert len(pipeline.stored()) == 8
+
+
 def test_what_was_set_aside_is_there_all_the_same(
     pipeline: Any, visits: Frames, source_file: Files, rules: Any
 ) -> None:

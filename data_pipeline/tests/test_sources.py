@@ -85,6 +85,18 @@ def test_a_missing_column_is_named(pipeline: Any, rules: Callable[..., Any], mis
         map_columns(pipeline.view, rules(), COLUMNS - {missing}, "table t")
 
 
+@pytest.mark.parametrize(
+    ("deleted", "fed"), [("shop", "shop"), ("at", "event_timestamp"), ("created", "created"), ("rate", "rate")]
+)
+def test_the_mark_of_a_deletion_is_no_column_that_says_something_else(
+    pipeline: Any, rules: Callable[..., Any], deleted: str, fed: str
+) -> None:
+    """`deleted: at` would mark every row, as a row always has a time."""
+    pipeline.rules = rules(deleted=deleted, rename={"at": "event_timestamp"})
+    with pytest.raises(BadInput, match=f"visits.deleted names {deleted}, from which {fed} is read"):
+        map_columns(pipeline.view, pipeline.rules, COLUMNS | {"at"}, "t")
+
+
 @pytest.mark.parametrize("text", ["{}", "{table: t, file: f.csv}"])
 def test_a_view_has_a_table_or_a_file(tmp_path: Path, pipeline: Any, text: str) -> None:
     with pytest.raises(BadInput, match=r"visits.*give either `table` or `file`"):

@@ -38,13 +38,14 @@ def map_columns(view: ViewSpec, rules: SourceRules, available: Collection[str], 
         place: the table or file, for the message.
 
     Raises:
-        BadInput: a column is missing; names it and what is there.
+        BadInput: a column is missing; names it and what is there. Or `deleted` names one that is something else.
     """
     source_of = source_columns(view.columns, rules.rename, available, place)
     if view.created:
         # without a time of writing, a row counts as written when it happened
         source_of[view.created] = rules.created or source_of[view.timestamp]
     if rules.deleted:
+        _refuse_double(view, rules.deleted, source_of)
         source_of[DELETED] = rules.deleted
     if missing := [source for source in source_of.values() if source not in available]:
         there = ", ".join(sorted(available)[:20])
@@ -53,3 +54,12 @@ def map_columns(view: ViewSpec, rules: SourceRules, available: Collection[str], 
             fix="Add it at the source, or a `rename` in sources.yaml",
         )
     return ColumnMap(source_of, source_of[view.created or view.timestamp])
+
+
+def _refuse_double(view: ViewSpec, deleted: str, source_of: dict[str, str]) -> None:
+    """A key is often 1, and a time never null: each row would say that its key was deleted."""
+    if fed := sorted({name for name, source in source_of.items() if source == deleted and name != DELETED}):
+        raise BadInput(
+            f"sources.yaml: {view.name}.deleted names {deleted}, from which {', '.join(fed)} is read",
+            fix="Name a column that says of a row that its key was deleted, and nothing else",
+        )

@@ -68,10 +68,14 @@ def judge_corrections(ledger: Ledger, rule: Rule) -> Verdict:
 
 
 def judge_deletions(lacking: Lacking, checks: Checks) -> Verdict:
-    """Stored rows that a snapshot lacks: said, and refused where they are more than the rules allow."""
+    """Stored rows that a snapshot lacks: said, and refused where they are more than the rules allow, or all as it is
+    empty."""
     if lacking.unreadable:
         finding = f"{lacking.unreadable:,} rows of the snapshot have no readable keys and times: nothing is deleted"
         return Verdict("deletions", "warn", finding)
+    if lacking.rows and lacking.empty:
+        finding = f"the snapshot lacks all {lacking.rows:,} stored rows, as it has none: no rule lets it delete them"
+        return Verdict("deletions", "fail", finding)
     shares = f"{lacking.fraction:.2%} of those stored, {checks.max_deleted_fraction:.2%} allowed"
     most = lacking.fraction > checks.max_deleted_fraction
     status: Status = checks.level("max_deleted_fraction") if most else "warn" if lacking.rows else "ok"

@@ -29,11 +29,13 @@ class Lacking:
         stored: rows that the files of the source's view hold; those that were pushed lie beside them.
         rows: those of them that the source no longer has.
         unreadable: rows of the source of which nobody can say whose they are: while there are any, nothing is deleted.
+        empty: whether the source has no rows at all.
     """
 
     stored: int
     rows: int
     unreadable: int = 0
+    empty: bool = False
 
     @property
     def fraction(self) -> float:
@@ -67,7 +69,7 @@ class WholeRead:
         found = [(lost.size, int(lost.sum())) for _, _, lost in self._days(known)]
         stored, rows = (sum(counts) for counts in zip(*found, strict=True)) if found else (0, 0)
         unreadable = self.present.num_rows - known.num_rows
-        return Lacking(stored, 0 if unreadable else rows, unreadable)
+        return Lacking(stored, 0 if unreadable else rows, unreadable, empty=not self.present.num_rows)
 
     def delete(self) -> int:
         """Delete what the source lacks, a day at a time; killed in between, the same call again goes on.
