@@ -141,8 +141,8 @@ class Ties:
     def found(self) -> bool:
         """Whether there are any; what is slow is done only for them."""
         tied = f"SELECT {self._group} FROM {self._table} GROUP BY {self._group} HAVING count(*) > 1"
-        self._connection.execute(f"CREATE OR REPLACE TABLE tied AS {tied}")
-        return self._connection.execute("SELECT count(*) FROM tied").fetchall() != [(0,)]
+        made = self._connection.execute(f"CREATE OR REPLACE TABLE tied AS {tied}")
+        return made.fetchall() != [(0,)]  # how many rows it has
 
     def settle(self) -> None:
         """Delete the losers."""
