@@ -67,6 +67,35 @@ def test_many_pieces_are_as_one(sqlite: str, monkeypatch: pytest.MonkeyPatch) ->
     assert pa.concat_tables(pieces)["stall"].to_pylist() == list(range(1, 11))
 
 
+def test_rows_of_one_time_come_by_keys_then_target(sqlite: str) -> None:
+    columns = LabelColumns({"stall": "INT64", "item": "STRING"}, "at", "won", pa.int64())
+    rows = [(s, i, w) for s in (2, 1) for i in ("b", "a") for w in (1, 0)]
+    table(
+        sqlite, "trips", "won BIGINT, item TEXT, at TEXT, stall BIGINT", [(w, i, "2026-01-01", s) for s, i, w in rows]
+    )
+
+    (piece,) = database_labels(sqlite, "trips", columns)
+
+    assert piece.schema == columns.schema
+    assert piece.column_names == ["stall", "item", "event_timestamp", "won"]
+    assert [(row["stall"], row["item"], row["won"]) for row in piece.to_pylist()] == sorted(rows)
+
+
+def test_a_bad_value_of_a_later_piece_is_named_by_its_row_of_all(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labels, "PIECE_ROWS", 2)
+    rows = [(i, f"2026-01-{i:02}", "?" if i == 6 else 1) for i in range(1, 8)]
+    table(sqlite, "trips", "stall BIGINT, at TEXT, won TEXT", rows)
+
+    with pytest.raises(BadInput, match=r"trips, row 6: won is '\?', which is no int64"):
+        read(sqlite)
+
+
+def test_a_bad_value_of_columns_in_memory_counts_the_rows_before() -> None:
+    values = {"stall": pa.chunked_array([[1], [2]]), "at": ["2026-01-01"] * 2, "won": [1, "x"]}
+    with pytest.raises(BadInput, match="here, row 12: won is 'x'"):
+        typed_labels(values, COLUMNS, "here", 10)
+
+
 @pytest.mark.parametrize(
     ("row", "says"),
     [
@@ -90,6 +119,29 @@ def test_what_is_not_there_is_named(sqlite: str) -> None:
     with pytest.raises(BadInput, match="no table journeys; it has trips"):
         read(sqlite, name="journeys")
     with pytest.raises(BadInput, match="trips has no column won; it has stall, at"):
+        read(sqlite)
+
+
+def test_of_a_wide_table_or_file_twenty_columns_are_named(sqlite: str, tmp_path: Path) -> None:
+    names = [f"c{n}" for n in range(30)]
+    table(sqlite, "trips", ", ".join(f"{name} TEXT" for name in names), [])
+    (tmp_path / "labels.csv").write_text(",".join(names) + "\n")
+    for source, labelled in (("table trips", database_labels(sqlite, "trips", COLUMNS)),
+                             ("labels.csv", file_labels(tmp_path / "labels.csv", COLUMNS))):  # fmt: skip
+        with pytest.raises(BadInput, match=rf"{source} has no column stall, at, won; it has c0, .*, c19\."):
+            list(labelled)
+
+
+def test_a_database_without_tables_is_told(sqlite: str, tmp_path: Path) -> None:
+    (tmp_path / "source.db").touch()
+    with pytest.raises(BadInput, match=r"the source has no table trips; it has none"):
+        read(sqlite)
+    engine = sa.create_engine(sqlite)
+    with engine.begin() as connection:
+        for number in range(22):
+            connection.exec_driver_sql(f"CREATE TABLE t{number:02} (stall BIGINT)")
+    engine.dispose()
+    with pytest.raises(BadInput, match=r"it has t00, t01, .*, t19\."):
         read(sqlite)
 
 
@@ -172,6 +224,16 @@ def test_a_target_in_a_text_file(
     (piece,) = file_labels(file, columns)
 
     assert (piece.schema, piece["won"].to_pylist()) == (columns.schema, expected)
+
+
+def test_times_of_a_file_without_a_zone_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "labels.csv"
+    file.write_text("at,stall,won\n2026-01-01 00:00:00,7,1\n")
+
+    (piece,) = file_labels(file, COLUMNS)
+
+    assert piece["event_timestamp"].to_pylist() == [datetime(2026, 1, 1, tzinfo=UTC)]
+    assert "UTC" in caplog.text
 
 
 def test_a_bad_target_in_a_file_is_named(tmp_path: Path) -> None:
