@@ -13,7 +13,7 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
-from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR, MLFLOW_HTTP_REQUEST_TIMEOUT
 from mlflow.exceptions import MlflowException
 from onnx import TensorProto, helper, numpy_helper
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -184,7 +184,8 @@ def test_an_estimator_must_have_what_the_output_needs(build: Build) -> None:
         estimator_score(classifier, build(output=PROBABILITY.model_copy(update={"positive_class": 7})))
 
 
-def test_a_server_that_is_not_there_is_transient(tmp_path: Path) -> None:
+def test_a_server_that_is_not_there_is_transient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR.name, "0")  # asked again at once
     with pytest.raises(TransientError, match=r"can't be reached|failed while") as raised:
         Registry(load_settings(home=tmp_path, mlflow_uri="http://user:sekret@127.0.0.1:1")).champion()
     assert "sekret" not in str(raised.value)
