@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -67,6 +69,16 @@ def test_the_column_is_of_the_values_own_type_or_of_texts(
     assert (column.type, column.to_pylist()) == (kind, expected)
 
 
+@pytest.fixture
+def clock_in_tokyo() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("clock_in_tokyo")
 def test_times_of_several_zones_are_one_column_in_utc() -> None:
     zones = [UTC, timezone(timedelta(hours=2)), timezone(timedelta(hours=-5))]
     noon = datetime(2026, 1, 1, 12, tzinfo=UTC)

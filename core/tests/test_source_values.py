@@ -34,7 +34,24 @@ FLOATS += [-(2.0**31) - 1, 2.0**53 - 1, 2.0**53, -(2.0**53) + 1, -(2.0**53), 1e3
 DECIMALS = ["0", "1", "1.00", "-0.50", "0.30", "100", "2147483647", "2147483648", "-2147483648", "9223372036854775807"]
 DECIMALS += ["9223372036854775808", "-9223372036854775808", "-9223372036854775809", "9007199254740993.0", "-0.00"]
 TEXTS = ["", " ", "a", "0", "1", " 1 ", "+1", "++1", "-1", "1.0", "0.0", "1.", ".5", ".", "1e3", "1E3", "1e-3", "1.5e1"]
-TEXTS += ["0x10", "1_0", "1,5", "٣", "nan", "NaN", "-nan", "inf", "-inf", "+Inf", "Infinity", " infinity ", "n", "xinf"]
+TEXTS += [
+    "0x10",
+    "1_0",
+    "0_1",
+    "\u0661",
+    "1,5",
+    "٣",
+    "nan",
+    "NaN",
+    "-nan",
+    "inf",
+    "-inf",
+    "+Inf",
+    "Infinity",
+    " infinity ",
+    "n",
+    "xinf",
+]
 TEXTS += ["true", "TRUE", " False ", "t", "F", "yes", "2147483647", "2147483648", "-2147483649", "9223372036854775807"]
 TEXTS += ["9223372036854775808", "9007199254740991.0", "9007199254740992.0", "9007199254740993e0", "9007199254740993E0"]
 TEXTS += ["-9007199254740992.0", "9007199254740992", "1e400", "1e39", "0.1", "ä", "+", "1e", "1-", "inf-"]
@@ -77,6 +94,7 @@ def source_columns_of_every_type() -> dict[str, tuple[pa.Array, list[Any]]]:
     found |= {f"{kind}": floats_in(kind) for kind in EXACT}
     for decimal in (pa.decimal32(9, 2), pa.decimal64(18, 2), pa.decimal128(38, 2), pa.decimal256(60, 2)):
         found[f"{decimal}"] = decimals_in(decimal)
+    found["whole decimals"] = in_type(pa.decimal128(20, 0), [Decimal(text) for text in ("0", "10", "-100", "1")])
     found |= {f"{kind}": texts_as(kind) for kind in (pa.string(), pa.large_string(), pa.string_view())}
     found |= {f"{kind}": in_type(kind, BYTES) for kind in (pa.binary(), pa.large_binary(), pa.binary_view())}
     found |= {"fixed": in_type(pa.binary(4), SAME), "bool": in_type(pa.bool_(), [True, False])}
@@ -247,6 +265,11 @@ def test_a_key_is_read_as_a_value_and_no_boolean_is_one(source: str) -> None:
     assert outcome(cast_key(keys, "INT64"), pa.int64()) == [WRONG, None]
 
 
+def test_what_is_no_number_is_null_of_the_type() -> None:
+    for column in (pa.array(["x"]), pa.array([None], pa.string()), COLUMNS["date32[day]"][0]):
+        assert real_numbers(column).values.equals(pa.nulls(len(column), pa.float64()))
+
+
 def test_numbers_of_a_target_may_be_infinite() -> None:
     read = real_numbers(pa.array(TEXTS))
     for text, value, bad in zip(TEXTS, read.values.to_pylist(), read.wrong, strict=True):
@@ -261,7 +284,13 @@ def test_numbers_of_a_target_may_be_infinite() -> None:
 
 @pytest.mark.parametrize(
     ("texts", "kind"),
-    [(["1", " +2 ", "-3", None], "INT64"), ([None, None], "INT64"), ([], "INT32"), (["1.5", " 2e3", None], "DOUBLE")],
+    [
+        (["1", " +2 ", "-3", None], "INT64"),
+        ([None, None], "INT64"),
+        ([], "INT32"),
+        ([None], "DOUBLE"),
+        (["1.5", " 2e3", None], "DOUBLE"),
+    ],
 )
 @pytest.mark.parametrize("source", [pa.string(), pa.large_string(), pa.binary()])
 def test_texts_of_plain_numbers_are_read_all_at_once(
@@ -296,6 +325,20 @@ def test_what_can_be_read_is_readable(source: str) -> None:
 def test_what_can_not_be_read_is_named(column: pa.Array) -> None:
     with pytest.raises(BadInput, match=re.escape(f"table t: c holds {column.type}, which can't be read as a key")):
         readable_column(pa.chunked_array([column]), "table t: c")
+
+
+@pytest.mark.parametrize(
+    ("given", "plain"),
+    [
+        (pa.int64(), pa.int64()),
+        (pa.uuid(), pa.string()),
+        (pa.decimal32(9, 2), pa.decimal128(9, 2)),
+        (pa.decimal64(18, 4), pa.decimal128(18, 4)),
+    ],
+)
+def test_the_plain_form_of_a_column_is_of_one_type_without_rows_too(given: pa.DataType, plain: pa.DataType) -> None:
+    for column in (pa.nulls(0, given), pa.nulls(2, given), pa.chunked_array([], given)):
+        assert plain_column(column).type == plain
 
 
 def test_an_extension_of_others_stays_what_it_is() -> None:

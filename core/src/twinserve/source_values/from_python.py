@@ -24,9 +24,9 @@ def column_of(values: Sequence[Any]) -> pa.Array:
             return pa.array(given)
         except (pa.ArrowException, TypeError, ValueError, OverflowError):
             pass
-    if bytes in kinds:  # bytes that are no text stay what they are, and are told apart when they are read
-        return pa.array([value if value is None else _bytes(value) for value in given], pa.binary())
-    return pa.array([None if value is None else _text(value) for value in given], pa.string())
+    # bytes that are no text stay what they are, and are told apart when they are read
+    written, kind = (_bytes, pa.binary()) if bytes in kinds else (_text, pa.string())
+    return pa.array([None if value is None else written(value) for value in given], kind)
 
 
 def _given(value: Any) -> Any:

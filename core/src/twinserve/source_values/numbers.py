@@ -137,7 +137,7 @@ def _whole_text(bits: int) -> Callable[[str], int]:
     def whole(text: str) -> int:
         number = read(Decimal(_spelled(text)))
         if abs(number) >= _EXACT[64] and any(mark in text for mark in ".eE"):
-            raise ValueError("written like a float, which may have lost digits")
+            raise ValueError(text)  # written like a float, which may have lost digits
         return number
 
     return whole
@@ -148,7 +148,7 @@ def _whole_decimal(bits: int) -> Callable[[Decimal], int]:
 
     def whole(number: Decimal) -> int:
         if not -bound <= number < bound or number != int(number):
-            raise ValueError("not whole, or too large")
+            raise ValueError(number)
         return int(number)
 
     return whole
@@ -161,7 +161,7 @@ def _real_text(text: str) -> float:
 
 def _spelled(text: Any) -> str:
     if not NUMBER.fullmatch(text):
-        raise ValueError("no number")
+        raise ValueError(text)
     return str(text)
 
 

@@ -72,8 +72,7 @@ def _float_texts(column: pa.Array) -> Cast:
 
 def _decimal_text(number: Decimal) -> str:
     text = f"{number:f}"
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return "0" if text in ("", "-0") else text
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _dates(column: pa.Array) -> Cast:
@@ -99,5 +98,5 @@ def _truths_of_numbers(column: pa.Array) -> Cast:
 
 def _truth_of_number(number: Any) -> bool:
     if number not in (0, 1):
-        raise ValueError("neither 0 nor 1")
+        raise ValueError(number)
     return bool(number)
