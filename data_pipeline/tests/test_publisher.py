@@ -125,13 +125,13 @@ def test_days_new_changed_and_as_they_were(view: ViewSpec, rule: Rule, planned: 
 def test_what_was_read_later_stays(view: ViewSpec) -> None:
     store(view, HELD)
     later = publisher(view, read_at=READ_AT + timedelta(microseconds=1), name="later")
-    later.publish(table(view, {(1, 0): 0.6}), [])
-    asked, read = publisher(view), table(view, {(1, 0): 0.7, (2, 0): 0.8})
+    later.publish(table(view, {(1, 0): 0.6, (1, 1): 0.6}), [])
+    asked, read = publisher(view), table(view, {(1, 0): 0.7, (2, 0): 0.8, (1, 1): 0.7})
     plan = asked.plan(read)
-    assert went(plan) == [0, 0, 1, 0, 1, 0]
+    assert went(plan) == [0, 0, 1, 0, 2, 0]
     counts = asked.publish(read, plan.found)
-    assert (counts.rows_older, counts.corrections) == (1, 1)
-    assert stored(view) == HELD | {(1, 0): 0.6, (2, 0): 0.8}
+    assert (counts.rows_older, counts.corrections) == (2, 1)
+    assert stored(view) == HELD | {(1, 0): 0.6, (2, 0): 0.8, (1, 1): 0.6}
     assert read_times(view, [(1, 0), (2, 0)]) == [as_micros(READ_AT) + 1, as_micros(READ_AT)]
     # at the very moment of the stored one: of two such reads the one that is published last counts
     asked.publish(table(view, {(2, 0): 0.9}), [])
