@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
-from data_pipeline.offline_files import publishing
+from data_pipeline.offline_files import day_files, publishing
 from twinserve.errors import BadInput, PermanentError, StepMissing, TransientError
 
 Frames = Callable[..., pd.DataFrame]
@@ -347,3 +348,16 @@ def test_the_same_run_again_gives_the_same_bytes(pipeline: Any, source_file: Fil
     assert Path(again["report"]).read_bytes() == report
     assert again["newly_quarantined"] == 1
     assert len(pipeline.quarantined()) == 1
+
+
+@pytest.mark.parametrize("name", ["day=2026-02-30", "day=__HIVE_DEFAULT_PARTITION__", "day=2026-03-08 copy"])
+def test_a_folder_that_is_no_day_is_left_alone(pipeline: Any, source_file: Files, visits: Frames, name: str) -> None:
+    pipeline.through(source_file(visits(4)), "first")
+    days = day_files(pipeline.view)
+    strange = pipeline.view.path / name
+    shutil.copytree(next(iter(days.values())).parent, strange)
+    before = next(strange.iterdir()).read_bytes()
+    pipeline.now += timedelta(minutes=1)
+    assert pipeline.through(source_file(visits(5)), "second")["rows_new"] == 1
+    assert next(strange.iterdir()).read_bytes() == before
+    assert list(day_files(pipeline.view)) == list(days)

@@ -199,6 +199,23 @@ def test_only_code_that_has_a_version_is_known_to_be_the_same() -> None:
     assert {name: versioned(ModelChoice(estimator=name)) for name in chosen} == chosen
 
 
+@pytest.mark.parametrize(
+    "origin", [None, '{"url": "file:///src/ours", "dir_info": {}}', '{"url": "x", "vcs_info": {}}']
+)
+def test_what_is_installed_from_a_folder_or_a_repository_has_no_version_that_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, origin: str | None
+) -> None:
+    facts = tmp_path / "our_models-0.1.dist-info"
+    facts.mkdir()
+    (tmp_path / "our_models.py").touch()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: our-models\nVersion: 0.1\n")
+    (facts / "top_level.txt").write_text("our_models\n")
+    if origin:
+        (facts / "direct_url.json").write_text(origin)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert versioned(ModelChoice(estimator="our_models.Mine")) == (origin is None)
+
+
 @pytest.mark.integration
 def test_a_limit_of_a_feature_that_is_not_there_is_refused_at_the_start(stalls: Any) -> None:
     stalls.set_params(data_checks={"features": {"shares": {"max_psi": 3}}})

@@ -20,6 +20,7 @@ from data_pipeline.publishing.stored_types import as_declared, told_apart
 from twinserve.atomic import atomic_file
 from twinserve.features.deleted_rows import DELETED
 from twinserve.features.file_sizes import deletions_of, with_deletions
+from twinserve.features.source_files import day_of
 from twinserve.features.views import ViewSpec
 from twinserve.locks import alone
 
@@ -76,9 +77,9 @@ def day_file(view: ViewSpec, day: date) -> Path:
 
 
 def day_files(view: ViewSpec) -> dict[date, Path]:
-    """Every stored day and its file, days ascending."""
+    """Every stored day and its file, days ascending; a folder that is not of one day, such as a copy, is left alone."""
     found = sorted(view.path.glob(f"day=*/{FILE_NAME}"))
-    return {date.fromisoformat(file.parent.name.removeprefix("day=")): file for file in found}
+    return {day: file for file in found if (day := day_of(file.relative_to(view.path)))}
 
 
 def read_day(view: ViewSpec, day: date) -> StoredDay:
@@ -116,10 +117,12 @@ def write_day(view: ViewSpec, day: date, rows: pa.Table, *, rows_deleted: bool =
 
 def newest_event(view: ViewSpec) -> datetime | None:
     """The latest event time stored; None in an empty store."""
-    files = sorted(view.path.glob(f"day=*/{FILE_NAME}"))
+    files = day_files(view)
     if not files:
         return None
-    newest: datetime | None = pc.max(pq.read_table(files[-1], columns=[view.timestamp], partitioning=None)[0]).as_py()
+    newest: datetime | None = pc.max(
+        pq.read_table(files[max(files)], columns=[view.timestamp], partitioning=None)[0]
+    ).as_py()
     return newest
 
 

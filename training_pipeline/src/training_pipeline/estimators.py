@@ -89,16 +89,17 @@ def libraries_of(choice: ModelChoice) -> list[str]:
 
 
 def versioned(choice: ModelChoice) -> bool:
-    """Whether the estimator's code is that of a distribution, whose version tells it apart; not so a file of one's own,
-    nor one that is installed to be edited."""
+    """Whether the estimator's code is that of a released distribution, whose version tells it apart.
+
+    Not so a file of one's own, nor what is installed from a folder, an archive or a repository: there the version stays
+    while the code changes. Installers note such an origin (https://packaging.python.org/specifications/direct-url).
+    """
     if choice.estimator in PRESETS:
         return True
     top = choice.estimator.partition(".")[0]
-    return any(not _editable(name) for name in packages_distributions().get(top, []))
-
-
-def _editable(name: str) -> bool:
-    return '"editable": true' in (distribution(name).read_text("direct_url.json") or "").replace('":true', '": true')
+    return any(
+        distribution(name).read_text("direct_url.json") is None for name in packages_distributions().get(top, [])
+    )
 
 
 def _class_at(path: str) -> Any:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 
 from twinserve.features.file_sizes import FileSize
-from twinserve.features.source_files import parquet_in
-
-_DAY = re.compile(r"day=(\d{4}-\d{2}-\d{2})")
+from twinserve.features.source_files import day_of, parquet_in
 
 
 class DayFiles:
@@ -54,16 +51,7 @@ def counted(text: str) -> FileSize | None:
     return FileSize.from_text(text.partition(" ")[2])
 
 
-def day_of(name: str) -> date | None:
-    """The day of the file's folder, if that is one of a day."""
-    found = _DAY.search(name)
-    try:
-        return date.fromisoformat(found[1]) if found else None
-    except ValueError:  # such as day=2026-02-30
-        return None
-
-
 def is_recent(name: str, since: datetime) -> bool:
     """Whether the file is of a day not before that of `since`."""
-    day = day_of(name)
+    day = day_of(Path(name))
     return day is not None and day >= since.date()

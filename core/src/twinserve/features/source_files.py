@@ -87,11 +87,12 @@ def parquet_files(path: Path) -> list[Path]:
 
 def files_touching(root: Path, files: list[Path], span: Span) -> list[Path]:
     """Those that can hold rows of `span`: all but the ones below a `day=YYYY-MM-DD` well off it."""
-    return [file for file in files if (day := _day(root, file)) is None or span.touches(day)]
+    return [file for file in files if (day := day_of(file.relative_to(root))) is None or span.touches(day)]
 
 
-def _day(root: Path, file: Path) -> date | None:
-    for part in file.relative_to(root).parts[:-1]:
+def day_of(file: Path) -> date | None:
+    """The day of the folder `day=YYYY-MM-DD` that the file is in; None in any other, such as that of no real day."""
+    for part in file.parts[:-1]:
         if found := _DAY.fullmatch(part):
             try:
                 return date.fromisoformat(found[1])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from pathlib import Path
 
 import redis
 
-from twinserve.features.day_files import DayFiles, counted, day_of
+from twinserve.features.day_files import DayFiles, counted
 from twinserve.features.file_sizes import FileSize
 from twinserve.features.lost_spans import FIRST, Lost, around
 from twinserve.features.online_view import OnlineView
+from twinserve.features.source_files import day_of
 
 # beside file names, which all end in .parquet
 _DEFINITION, _SOURCE, _LOST, _LATEST = "definition", "source", "lost", "latest"
@@ -126,7 +128,7 @@ def _lost_of(name: str, size: FileSize | None) -> Lost:
     latest, earliest = (size.latest, size.earliest) if size else (None, None)
     if latest is not None and earliest is not None:
         return Lost(((earliest, latest),))
-    if day := day_of(name):
+    if day := day_of(Path(name)):
         begin, end = around(day)
         return Lost(((begin, end if latest is None else min(latest, end)),))
     return Lost(everything=True) if latest is None else Lost(((FIRST, latest),))
