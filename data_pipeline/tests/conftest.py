@@ -140,7 +140,7 @@ class Pipeline:
             self.quarantine.record(rows.fresh, key)
             published = publisher.publish(rows.good, publisher.listed(rows.superseded, plan))
             if snapshot := self.places(key).whole_read(self.run(key), self.view, publisher):
-                snapshot.delete()
+                snapshot.take_effect(snapshot.lacking())
             return published, ledger
 
     def advance(self, key: str) -> None:

@@ -188,17 +188,40 @@ def test_killed_between_two_days_the_same_run_ends_it(
     assert set(pipeline.stored()["shop"]) == {1}
 
 
+@pytest.mark.parametrize("compared", ["rows", "keys"])
+def test_an_older_read_published_last_brings_nothing_back(
+    pipeline: Any, visits: Frames, source_file: Files, rules: Any, compared: str
+) -> None:
+    """A run that waited, and one that had ended and is repeated, as by a cleared task of Airflow."""
+    pipeline.rules = rules(snapshot=compared, checks=SNAPSHOT)
+    rows = visits(8, shops=4)
+    pipeline.through(source_file(rows), "ended")
+    pipeline.now += timedelta(minutes=1)
+    pipeline.ingest(source_file(rows), "waits")
+    pipeline.now += timedelta(minutes=1)
+    pipeline.through(source_file(rows[rows["shop"] != 2]), "later")
+    pipeline.clean("waits")
+    for key in ("waits", "ended"):
+        outcome = pipeline.validate(key)
+        assert set(pipeline.stored()["shop"]) == {1, 3, 4}
+        assert outcome["ledger"]["ignored"]["older_read"] == 2
+        assert "were gone when all was read later" in " ".join(outcome["warnings"])
+    pipeline.now += timedelta(minutes=1)
+    pipeline.through(source_file(rows), "back")
+    assert set(pipeline.stored()["shop"]) == {1, 2, 3, 4}
+
+
 SOURCES = st.lists(st.sets(st.tuples(st.integers(1, 3), st.integers(0, 40)), min_size=1), min_size=1, max_size=4)
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(SOURCES, st.sampled_from(["rows", "keys"]))
-def test_the_store_holds_what_the_last_read_says(
-    tmp_path_factory: Any, pipeline_in: Any, visits: Frames, rules: Any, reads: list[Any], compared: str
+@given(SOURCES, st.sampled_from(["rows", "keys"]), st.data())
+def test_the_store_holds_what_the_reads_say_in_whatever_order_they_are_published(
+    tmp_path_factory: Any, pipeline_in: Any, visits: Frames, rules: Any, reads: list[Any], compared: str, data: Any
 ) -> None:
     home = pipeline_in(tmp_path_factory.mktemp("home"), rules(snapshot=compared, checks=SNAPSHOT))
     expected: set[tuple[int, int]] = set()
-    every = visits(41, shops=1)
+    every, numbers = visits(41, shops=1), list(range(len(reads)))
     for number, wanted in enumerate(reads):
         keys = {shop for shop, _ in wanted}
         expected = wanted | {row for row in expected if compared == "keys" and row[0] in keys}
@@ -207,7 +230,10 @@ def test_the_store_holds_what_the_last_read_says(
         file.parent.mkdir(exist_ok=True)
         pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), file)
         home.ingest(file, f"r{number}")
-        home.publish(f"r{number}")
+        home.clean(f"r{number}")
         home.now += timedelta(minutes=1)
+    again = st.lists(st.sampled_from(numbers), max_size=2)
+    for number in [*data.draw(st.permutations(numbers)), *data.draw(again)]:
+        home.validate_without_report(f"r{number}")
     hours = {moment: hour for hour, moment in enumerate(every["event_timestamp"].tolist())}
     assert {(shop, hours[moment]) for shop, moment in rows_of(home.stored())} == expected

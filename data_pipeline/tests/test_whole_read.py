@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
@@ -17,7 +18,9 @@ from data_pipeline.clean import stored_schema
 from data_pipeline.offline_files import day_files, identity, write_day
 from data_pipeline.publishing.read_times import NEVER, ReadTimes, marks
 from data_pipeline.publishing.snapshot import Lacking, WholeRead
+from data_pipeline.publishing.whole_reads import WholeReads, compared_columns
 from data_pipeline.sources import Snapshot
+from twinserve.errors import PermanentError
 from twinserve.features.file_sizes import deletions_of
 from twinserve.features.views import ViewSpec
 
@@ -144,6 +147,32 @@ def test_of_an_empty_store_nothing_is_lacking(tmp_path: Path) -> None:
     assert read.lacking().fraction == 0.0
     assert read.delete() == 0
     assert Lacking(8, 2).fraction == 0.25
+
+
+@pytest.mark.parametrize("compared", ["rows", "keys"])
+def test_what_later_whole_reads_lacked_is_known_in_whatever_order_they_are_noted(
+    tmp_path: Path, compared: Snapshot
+) -> None:
+    view, had = view_at(tmp_path), [{1, 2, 3}, {1, 3}, {1, 2}]  # shops, by time of reading
+    times = [READ_AT + timedelta(days=number) for number in range(3)]
+    read = rows(view, [(shop, 0) for shop in range(1, 5)])
+    for order in itertools.permutations(range(3)):
+        known = WholeReads(tmp_path / str(order))
+        for number in [*order, order[0]]:
+            there = rows(view, [(shop, 0) for shop in had[number]])
+            known.note(compared, marks(there, compared_columns(view, compared)), times[number])
+        for number, at in enumerate(times):
+            lacked = [any(shop not in later for later in had[number + 1 :]) for shop in range(1, 5)]
+            assert known.lacking_after(view, at)(read).tolist() == lacked
+        known.forget(view, read.slice(0, 1))
+        assert known.lacking_after(view, times[0])(read).tolist() == [True] * 4
+        assert known.lacking_after(view, times[2])(read).tolist() == [False] * 4
+
+
+def test_a_damaged_file_of_whole_reads_is_named(tmp_path: Path) -> None:
+    (tmp_path / "whole-keys.parquet").write_bytes(b"PAR1")
+    with pytest.raises(PermanentError, match=r"whole-keys\.parquet is damaged"):
+        WholeReads(tmp_path).lacking_after(view_at(tmp_path), READ_AT)
 
 
 def test_what_a_killed_try_has_listed_is_listed_once(tmp_path: Path) -> None:

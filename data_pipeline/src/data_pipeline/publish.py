@@ -15,6 +15,7 @@ from data_pipeline.publishing.corrections import Correction, CorrectionLog
 from data_pipeline.publishing.day_merge import DayMerge, merge_day
 from data_pipeline.publishing.read_times import ReadTimes, marks
 from data_pipeline.publishing.stored_columns import refuse_mixed
+from data_pipeline.publishing.whole_reads import WholeReads
 from data_pipeline.sources import Rule
 from twinserve.features.views import ViewSpec
 from twinserve.times import as_micros
@@ -30,7 +31,7 @@ class Published:
         corrections: rows that differ from the stored ones of the same keys and times; they took their place, or under
             `keep_first` did not.
         rows_filled: stored rows that got the values of features added since.
-        rows_older: rows that the store has from a later read.
+        rows_older: rows that the store has from a later read, or that a later read of the whole source lacked.
     """
 
     rows_new: int = 0
@@ -77,7 +78,7 @@ class Publisher:
     """Brings the rows of one read to the files of a view.
 
     The result depends on the rows and on when they were read, not on the batches in which they come nor on which of two
-    reads is published first.
+    reads is published first. What a later whole read of the source lacked is left out.
 
     Attributes:
         read_at: when the read began.
@@ -133,10 +134,14 @@ class Publisher:
         return counts
 
     def _merged(self, table: pa.Table) -> Iterator[tuple[pa.Table, DayMerge]]:
-        for day, read in by_day(table, self.view.timestamp):
-            stored = read_day(self.view, day)
+        lacking = WholeReads(self.times.folder).lacking_after(self.view, self.read_at)
+        for day, every in by_day(table, self.view.timestamp):
+            stored, gone = read_day(self.view, day), lacking(every)
+            read = every.filter(pa.array(~gone))
             later = self.times.of(day, marks(read, identity(self.view))) > as_micros(self.read_at)
-            yield read, merge_day(day, stored, read, self.view, self.rule, later)
+            merged = merge_day(day, stored, read, self.view, self.rule, later)
+            merged.counts["older_read"] += int(gone.sum())
+            yield read, merged
 
     def _over_all_tries(self, merged: DayMerge) -> Counter[str]:
         """A day that an earlier try has written already holds that try's rows."""

@@ -124,8 +124,8 @@ def explore_and_validate(
             raise _refusal(run, view, findings, rows.aside, places.report)
         quarantined = places.quarantine.record(rows.fresh, places.report.stem)
         published = publisher.publish(rows.good, findings.corrections)
-        if snapshot and lacking and lacking.rows:
-            snapshot.delete()
+        if snapshot and lacking:
+            snapshot.take_effect(lacking)
         _advance(run, watermarks)
     outcome = {
         **findings.counts,

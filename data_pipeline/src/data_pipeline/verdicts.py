@@ -49,7 +49,7 @@ _CORRECTED = {
     "replaced": "rows took the place of stored ones of the same keys and times",
     "superseded": "rows gave way to a later one of the same keys and times in this read",
     "keep_first": "rows differ from earlier ones of the same keys and times, which stay",
-    "older_read": "rows differ from stored ones that were read later, which stay",
+    "older_read": "rows differ from stored ones that were read later, or were gone when all was read later: left out",
     "refused": "rows differ from earlier ones of the same keys and times",
 }
 

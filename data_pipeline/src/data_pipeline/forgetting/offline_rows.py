@@ -14,6 +14,7 @@ from data_pipeline.forgetting.entity_key import KeyColumns
 from data_pipeline.forgetting.parquet_rows import rows_by_columns
 from data_pipeline.offline_files import day_files, identity, read_day
 from data_pipeline.publishing.read_times import NEVER, ReadTimes, marks
+from data_pipeline.publishing.whole_reads import WholeReads
 from twinserve.features.source_files import parquet_in
 from twinserve.features.views import ViewSpec
 from twinserve.locks import one_at_a_time
@@ -39,7 +40,7 @@ def _stored(view: ViewSpec, key: KeyColumns, *, remove: bool) -> int:
 
 def forget_read_times(view: ViewSpec, times: ReadTimes, key: KeyColumns, *, remove: bool) -> int:
     """Marks of the rows in the files of a view: to be called while the files still have the rows."""
-    found = 0
+    found, whole = 0, WholeReads(times.folder)
     for day in day_files(view):
         if not (times.folder / f"day={day.isoformat()}.parquet").exists():
             continue
@@ -50,6 +51,8 @@ def forget_read_times(view: ViewSpec, times: ReadTimes, key: KeyColumns, *, remo
         names = identity(view)
         known = int((times.of(day, marks(rows.filter(pa.array(of_key)), names)) > NEVER).sum())
         found += known
+        if remove:
+            whole.forget(view, rows.filter(pa.array(of_key)))
         if known and remove:
             kept = marks(rows.filter(pa.array(~of_key)), names)
             times.note(day, kept, np.array([], np.uint64), datetime.now(UTC))

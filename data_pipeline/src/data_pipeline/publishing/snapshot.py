@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from data_pipeline.changes import Changes
 from data_pipeline.offline_files import day_files, identity, read_day, write_day
 from data_pipeline.publishing.read_times import Marks, ReadTimes, marks
+from data_pipeline.publishing.whole_reads import WholeReads, compared_columns
 from data_pipeline.sources import Snapshot
 from twinserve.atomic import atomic_file
 from twinserve.features.views import ViewSpec
@@ -71,6 +72,17 @@ class WholeRead:
         unreadable = self.present.num_rows - known.num_rows
         return Lacking(stored, 0 if unreadable else rows, unreadable, empty=not self.present.num_rows)
 
+    def take_effect(self, lacking: Lacking) -> int:
+        """Delete what `lacking` counts, and note what the source had: no older read brings back what it had not.
+
+        Returns:
+            Rows that this call deleted.
+        """
+        if lacking.empty or lacking.unreadable:
+            return 0
+        WholeReads(self.times.folder).note(self.compared, marks(self._known(), self._names), self.read_at)
+        return self.delete() if lacking.rows else 0
+
     def delete(self) -> int:
         """Delete what the source lacks, a day at a time; killed in between, the same call again goes on.
 
@@ -94,7 +106,7 @@ class WholeRead:
 
     @property
     def _names(self) -> list[str]:
-        return list(self.view.join_keys) if self.compared == "keys" else identity(self.view)
+        return compared_columns(self.view, self.compared)
 
     def _days(self, known: pa.Table) -> Iterator[tuple[date, pa.Table, npt.NDArray[np.bool_]]]:
         """Each stored day, its rows, and which of them the source lacks."""
