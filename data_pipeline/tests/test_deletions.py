@@ -98,6 +98,27 @@ def test_a_deletion_in_place_and_back_again(pipeline: Any, visits: Frames, sourc
     assert pipeline.stored()["rate"].tolist() == rows.sort_values(["shop", "event_timestamp"])["rate"].tolist()
 
 
+RULES = {"latest_read": ("replaced", [1, 2]), "keep_first": ("keep_first", [2]), "refuse": ("refused", [2])}
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("marked_day", [False, True])
+def test_a_deletion_in_place_is_a_correction_whatever_else_the_day_holds(
+    pipeline: Any, visits: Frames, source_file: Files, rules: Any, rule: str, marked_day: bool
+) -> None:
+    """Of a row without a value for any feature, the mark is all that changes."""
+    pipeline.rules = rules(deleted="gone", corrections=rule)
+    rows = visits(4).assign(rate=None, count=None).astype({"rate": "Float32", "count": "Int64"})
+    pipeline.through_without_report(source_file(rows.assign(gone=[False, marked_day, False, False])), "r1")
+    pipeline.now += timedelta(minutes=1)
+    pipeline.ingest(source_file(rows.assign(gone=[True, marked_day, False, False])), "r2")
+    pipeline.clean("r2")
+    ledger = pipeline.validate_without_report("r2")[1].to_dict()
+    counted, marked = RULES[rule]
+    assert {**ledger, **ledger["ignored"]}[counted] == 1
+    assert deleted(pipeline) == [shop for shop in marked if marked_day or shop == 1]
+
+
 def test_what_is_no_truth_is_set_aside(pipeline: Any, visits: Frames, source_file: Files, rules: Any) -> None:
     pipeline.rules = rules(deleted="gone")
     pipeline.through(source_file(visits(4).assign(gone=pd.array(["false", "perhaps", None, "true"], "string"))))

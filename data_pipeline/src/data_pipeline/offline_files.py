@@ -93,7 +93,9 @@ def read_day(view: ViewSpec, day: date) -> StoredDay:
     found = pq.read_table(file, partitioning=None).replace_schema_metadata(None)
     columns = {f.name: _declared(found, f) for f in schema}
     others = {name: found[name] for name in found.column_names if name not in columns}
-    return StoredDay(pa.table({**columns, **others}), *told_apart(found.schema, schema))
+    absent, retyped = told_apart(found.schema, schema)
+    # a file without marks says of each row that it is none
+    return StoredDay(pa.table({**columns, **others}), absent - {DELETED}, retyped)
 
 
 def _declared(found: pa.Table, field: pa.Field) -> pa.ChunkedArray | pa.Array:
