@@ -116,6 +116,26 @@ def test_while_it_is_unknown_whose_a_row_is_nothing_is_deleted(
     assert len(pipeline.stored()) == 6
 
 
+def test_while_a_file_of_the_source_can_not_be_read_nothing_is_deleted(
+    pipeline: Any, visits: Frames, tmp_path: Path, rules: Any
+) -> None:
+    pipeline.rules, rows = rules(snapshot="rows", checks=SNAPSHOT), visits(8)
+    folder = tmp_path / "export"
+    folder.mkdir()
+    for number, part in enumerate((rows.head(6), rows.tail(2))):
+        part.to_csv(folder / f"{number}.csv", index=False)
+    pipeline.through(folder)
+    (folder / "1.csv").rename(folder / "1.csv.rar")
+    pipeline.now += timedelta(minutes=1)
+    outcome = pipeline.through(folder, "r2")
+    assert outcome["rows_deleted"] == 0
+    assert len(pipeline.stored()) == 8
+    assert "1.csv.rar; rows of them may be stored: this run deletes nothing" in " ".join(outcome["warnings"])
+    (folder / "1.csv.rar").unlink()
+    pipeline.now += timedelta(minutes=1)
+    assert pipeline.through(folder, "r3")["rows_deleted"] == 2
+
+
 @pytest.mark.parametrize("part", ["another source", "an interval"])
 def test_a_part_of_the_source_deletes_nothing(
     pipeline: Any, visits: Frames, source_file: Files, rules: Any, part: str

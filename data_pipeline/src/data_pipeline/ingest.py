@@ -52,7 +52,7 @@ def ingest(
         interval: the rows that arrived in it instead; no watermark moves for them.
         full: all rows instead, whatever was read before.
         whole: the sources are all that the rules name: what a `snapshot` lacks may be deleted.
-        passed_over: files at the source that nobody can read, to be named.
+        passed_over: files at the source that nobody can read, to be named; while there are any, nothing is deleted.
         forgotten: keys whose rows are not to come back; they count as not read, under `forgotten`.
 
     Returns:
@@ -72,7 +72,7 @@ def ingest(
     run.bind(view)
     shutil.rmtree(run.raw, ignore_errors=True)
     run.raw.mkdir(parents=True)
-    snapshot = rules.snapshot if whole and interval is None else None
+    snapshot = rules.snapshot if whole and interval is None and not passed_over else None
     scope = _Scope(run, view, rules, watermarks, now, interval, full, snapshot, forgotten)
     with RowProgress(f"ingest {view.name}", None) as progress:
         pulls = [_pull(scope, source, progress) for source in sources]
@@ -85,7 +85,10 @@ def ingest(
         "snapshot": snapshot,
         "sources": pulls,
         "files_passed_over": list(passed_over),
-        "warnings": [*_unread(passed_over), *(f"{p['name']}: {said}" for p in pulls for said in p["warnings"])],
+        "warnings": [
+            *_unread(passed_over, rules.snapshot),
+            *(f"{p['name']}: {said}" for p in pulls for said in p["warnings"]),
+        ],
     }
     run.finish("ingest", outcome)
     return outcome
@@ -171,11 +174,12 @@ def _pull(scope: _Scope, source: Source, progress: RowProgress) -> dict[str, Any
     }
 
 
-def _unread(files: Sequence[str]) -> list[str]:
+def _unread(files: Sequence[str], snapshot: Snapshot | None) -> list[str]:
     if not files:
         return []
     more = f" and {len(files) - FILES_NAMED} more" if len(files) > FILES_NAMED else ""
-    return [f"files of no known kind were not read: {', '.join(files[:FILES_NAMED])}{more}"]
+    kept = "; rows of them may be stored: this run deletes nothing" if snapshot else ""
+    return [f"files of no known kind were not read: {', '.join(files[:FILES_NAMED])}{more}{kept}"]
 
 
 def _filled(chunks: Iterator[pa.Table]) -> Iterator[pa.Table]:
