@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from training_pipeline import labels
 from training_pipeline.labels import LabelColumns, database_labels, file_labels, typed_labels, without_time
 from training_pipeline.target_values import target_type
-from twinserve.errors import BadInput, StepMissing
+from twinserve.errors import BadInput, StepMissing, TransientError
 
 COLUMNS = LabelColumns({"stall": "INT64"}, "at", "won", pa.int64())
 
@@ -143,6 +143,20 @@ def test_a_database_without_tables_is_told(sqlite: str, tmp_path: Path) -> None:
     engine.dispose()
     with pytest.raises(BadInput, match=r"it has t00, t01, .*, t19\."):
         read(sqlite)
+
+
+def test_a_schema_counts(sqlite: str) -> None:
+    table(sqlite, "trips", "stall BIGINT, at TEXT, won BIGINT", [(5, "2026-01-01", 1)])
+
+    assert [row["stall"] for row in read(sqlite, name="main.trips")] == [5]
+    with pytest.raises(BadInput, match=r"no table temp\.trips; it has none"):
+        read(sqlite, name="temp.trips")
+
+
+def test_a_database_that_can_not_be_reached_is_named() -> None:
+    with pytest.raises(TransientError, match=r"127\.0\.0\.1:1/source") as refused:
+        read("postgresql://somebody:sekret@127.0.0.1:1/source")
+    assert "sekret" not in str(refused.value)
 
 
 def test_a_missing_sqlite_file_is_not_created(tmp_path: Path, sqlite: str) -> None:
@@ -331,7 +345,7 @@ def test_columns_of_other_names_are_renamed(sqlite: str, tmp_path: Path) -> None
 def test_a_rename_that_makes_no_sense_is_refused(sqlite: str) -> None:
     table(sqlite, "trips", "stall BIGINT, stand BIGINT, seat BIGINT, at TEXT, won BIGINT", [])
     for rename, says in (
-        ({"seat": "stall", "stand": "stall"}, "both seat and stand, which `rename` makes stall"),
+        ({"seat": "stall", "stand": "stall"}, "table trips has both seat and stand, which `rename` makes stall"),
         ({"seat": "price"}, "labels.rename names price; a label has stall, at, won"),
     ):
         with pytest.raises(BadInput, match=says):
@@ -361,4 +375,7 @@ def test_a_column_that_can_be_no_key_is_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"stall": [[1]], "at": ["2026-01-01"], "won": [1]}), file)
 
     with pytest.raises(BadInput, match=r"column stall holds list<.*>, which can't be read as a key"):
+        list(file_labels(file, COLUMNS))
+    pq.write_table(pa.table({"stall": [1], "at": ["2026-01-01"], "won": [[1]]}), file)
+    with pytest.raises(BadInput, match=r"labels\.parquet: won holds list<.*>, which can't be read"):
         list(file_labels(file, COLUMNS))
