@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import pickle
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pytest
+import requests
+from blank_mlflow import with_blank_mlflow
 from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR, MLFLOW_HTTP_REQUEST_TIMEOUT
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import (
+    INTERNAL_ERROR,
+    INVALID_PARAMETER_VALUE,
+    REQUEST_LIMIT_EXCEEDED,
+    TEMPORARILY_UNAVAILABLE,
+)
 from onnx import TensorProto, helper, numpy_helper
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LinearRegression
+from sqlalchemy.exc import OperationalError
 
 from twinserve.contract import Contract, GoldenRow, Output, Scoring
-from twinserve.errors import ContractMismatch, StepMissing, TransientError
+from twinserve.errors import ContractMismatch, PermanentError, StepMissing, TransientError
 from twinserve.model_files import estimator_score, folder_digest
 from twinserve.onnx_scorer import METADATA_KEY, Usage
-from twinserve.registry import DIGEST_TAG, Registry, _log_model, mlflow_errors, prepare_mlflow
+from twinserve.registry import DIGEST_TAG, RegisteredVersion, Registry, _log_model, mlflow_errors, prepare_mlflow
 from twinserve.served_model import load_served
 from twinserve.settings import Settings, load_settings
 
@@ -35,7 +46,7 @@ PROBABILITY = Output(method="predict_proba", target="sold", meaning="P(sold)", p
 
 @pytest.fixture(scope="module")
 def module_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return load_settings(home=tmp_path_factory.mktemp("mlflow"))
+    return with_blank_mlflow(load_settings(home=tmp_path_factory.mktemp("mlflow")))
 
 
 @pytest.fixture
@@ -89,6 +100,35 @@ def test_a_full_disk_under_mlflow_is_called_that(tmp_path: Path) -> None:
         raise_in(mlflow_errors("logging metrics"), said)
 
 
+@pytest.mark.parametrize(
+    ("raised", "becomes", "says"),
+    [
+        (
+            OperationalError("SQL", {}, Exception("no room\nand more")),
+            TransientError,
+            "can't be used while {}: no room$",
+        ),
+        (requests.ConnectionError("x"), TransientError, "MLflow can't be reached while {}"),
+        (ConnectionRefusedError("x"), TransientError, "MLflow can't be reached while {}"),
+        (OSError(errno.ENOSPC, "no space"), TransientError, "{}: .*no space"),
+        (OSError(errno.EIO, "broken"), TransientError, "{}: .*broken"),
+        (OSError(errno.EACCES, "not yours"), PermanentError, "{}: .*not yours"),
+        (MlflowException("x", INTERNAL_ERROR), TransientError, "MLflow failed while {}: x"),
+        (MlflowException("x", TEMPORARILY_UNAVAILABLE), TransientError, "MLflow failed while {}: x"),
+        (MlflowException("x", REQUEST_LIMIT_EXCEEDED), TransientError, "MLflow failed while {}: x"),
+        (MlflowException("x", INVALID_PARAMETER_VALUE), PermanentError, "MLflow refuses {}: x"),
+        (ValueError("x"), ValueError, "x"),
+    ],
+)
+def test_what_can_pass_is_transient_and_what_is_refused_is_not(
+    raised: Exception, becomes: type[Exception], says: str
+) -> None:
+    with pytest.raises(becomes, match=says.format("registering").removesuffix("$")) as told:
+        raise_in(mlflow_errors("registering"), raised)
+    assert type(told.value) is becomes
+    assert "and more" not in str(told.value)
+
+
 def raise_in(block: AbstractContextManager[None], error: Exception) -> None:
     with block:
         raise error
@@ -115,6 +155,78 @@ def test_every_move_is_in_the_journal(registry: Registry, build: Build) -> None:
         (second, first, "roll back"),
     ]
     assert {m.who for m in moves} == {"tester"}
+
+
+def test_the_journal_is_in_the_order_of_the_moves(registry: Registry) -> None:
+    """Kept as tags of the registered model, beside others."""
+    registry._ensure_model()
+    registry._ensure_model()  # it may be there
+    registry._client.set_registered_model_tag(registry.name, "twinserve.other", "x")
+    before = datetime.now(UTC)
+    moves = [registry.promote(made_version(registry), who="me", why="x" * 3000) for _ in range(4)]
+    assert registry.journal() == moves
+    for move in moves:
+        assert move is not None
+        assert before <= datetime.fromisoformat(move.at) <= datetime.now(UTC)
+        assert (move.who, move.why) == ("me", "x" * 2000)
+    tags = registry._client.get_registered_model(registry.name).tags
+    assert sorted(name.split(".")[1] for name in tags) == ["journal"] * 4 + ["other"]
+
+
+def made_version(registry: Registry, run: str | None = None, **tags: str) -> str:
+    """A version that somebody else registered: no files."""
+    return str(registry._client.create_model_version(registry.name, "file:///nowhere", run, tags).version)
+
+
+def test_of_a_run_that_registered_twice_the_last_version_is_its_own(registry: Registry) -> None:
+    assert registry.version_of_run("0" * 32) is None
+    registry._ensure_model()
+    mine, others = run_id(), run_id()
+    versions = [made_version(registry, mine) for _ in range(10)]
+    made_version(registry, others)
+    assert versions[-1] == "10"
+    assert registry.version_of_run(mine) == "10", "by number, not by text"
+    assert registry.version_of_run(others) == "11"
+    assert registry.version_of_run("0" * 32) is None
+
+
+def test_a_champion_of_somebody_else_is_refused(registry: Registry) -> None:
+    registry._ensure_model()
+    version = made_version(registry)
+    registry.promote(version, who="me", why="")
+    with pytest.raises(ContractMismatch, match=f"{registry.name} version {version} was not registered by Twinserve"):
+        registry.find_champion()
+    known = made_version(registry, **{DIGEST_TAG: "abc"})
+    registry.promote(known, who="me", why="")
+    assert registry.find_champion() == RegisteredVersion(registry.name, known, "abc")
+    assert registry.find_champion().label == f"{registry.name} version {known}"
+    with pytest.raises(PermanentError, match=f"{registry.name} version 99"):
+        registry.load_version("99")
+
+
+def test_mlflow_shows_what_a_version_is(registry: Registry, build: Build) -> None:
+    file = linear_onnx(2.0, -1.0)
+    agreed, run = with_onnx(build, file), run_id()
+    version = registry.register(linear(), agreed, run, file)
+    found = registry._client.get_model_version(registry.name, version)
+    assert (found.run_id, registry.version_of_run(run)) == (run, version)
+    scoring = agreed.scoring
+    assert scoring is not None
+    assert {name: text for name, text in found.tags.items() if name != DIGEST_TAG} == {
+        "feature_service": agreed.feature_service,
+        "scoring_form": "onnx",
+        "scoring_small": str(scoring.small),
+        "scoring_why": "faster",
+        "scoring_rows_compared": str(scoring.rows_compared),
+        "scoring_largest_difference": str(scoring.largest_difference),
+    }
+    folder = stored_file(registry, version, "MLmodel").parent
+    assert {file.name for file in folder.rglob("*")} >= {"contract.json", "scorer.onnx", "model.skops"}
+    needed = {f"{name}=={number}" for name, number in agreed.libraries.items()}
+    assert needed <= set((folder / "requirements.txt").read_text().split())
+    signature = mlflow.models.get_model_info(str(folder)).signature
+    assert signature.inputs.input_names() == list(agreed.columns)
+    assert signature.outputs is not None
 
 
 def test_a_model_that_breaks_its_promise_is_not_registered(registry: Registry, build: Build) -> None:
