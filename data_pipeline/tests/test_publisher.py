@@ -17,6 +17,7 @@ from data_pipeline.offline_files import day_file, day_files, identity, write_day
 from data_pipeline.publish import Plan, Publisher
 from data_pipeline.publishing.corrections import Correction, CorrectionLog
 from data_pipeline.publishing.read_times import ReadTimes, marks
+from data_pipeline.publishing.whole_reads import WholeReads
 from data_pipeline.sources import Rule
 from twinserve.errors import BadInput
 from twinserve.features.views import ViewSpec
@@ -136,6 +137,20 @@ def test_what_was_read_later_stays(view: ViewSpec) -> None:
     # at the very moment of the stored one: of two such reads the one that is published last counts
     asked.publish(table(view, {(2, 0): 0.9}), [])
     assert stored(view)[2, 0] == 0.9
+
+
+def test_what_a_later_whole_read_of_the_source_lacked_is_left_out(view: ViewSpec) -> None:
+    store(view, HELD)
+    asked, read = publisher(view), table(view, READ)
+    there = marks(table(view, {(1, 0): None}), ["shop"])
+    WholeReads(asked.times.folder).note("keys", there, READ_AT + timedelta(microseconds=1))
+    plan = asked.plan(read)
+    assert went(plan) == [1, 2, 0, 0, 4, 0]
+    counts = asked.publish(read, plan.found)
+    assert (counts.rows_new, counts.rows_older, counts.days_written, counts.days_unchanged) == (1, 4, 1, 2)
+    assert stored(view) == HELD | {(1, 3): 0.8}
+    assert set(read_times(view, [(1, 0), (1, 1), (1, 3)])) == {as_micros(READ_AT)}
+    assert as_micros(READ_AT) not in read_times(view, [(2, 0), (2, 1), (2, 3), (3, 0)])
 
 
 def test_a_feature_that_was_added_is_filled(view: ViewSpec) -> None:

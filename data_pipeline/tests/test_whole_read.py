@@ -175,6 +175,66 @@ def test_a_damaged_file_of_whole_reads_is_named(tmp_path: Path) -> None:
         WholeReads(tmp_path).lacking_after(view_at(tmp_path), READ_AT)
 
 
+@pytest.mark.parametrize("compared", ["rows", "keys"])
+def test_a_whole_read_is_noted_and_what_it_lacks_is_deleted(tmp_path: Path, compared: Snapshot) -> None:
+    store = Store(tmp_path, {(shop, 0): None for shop in range(4)})
+    known = WholeReads(store.times.folder)
+    every, earlier = rows(store.view, sorted(store.held)), READ_AT - timedelta(microseconds=1)
+
+    for read in (store.read(compared, []), store.read(compared, [(0, 0)], "shop")):
+        assert read.take_effect(read.lacking()) == 0
+        assert not known.lacking_after(store.view, earlier)(every).any()
+    whole = store.read(compared, [(shop, 0) for shop in range(9)])
+    assert whole.take_effect(whole.lacking()) == 0
+    assert known.lacking_after(store.view, earlier)(rows(store.view, [(8, 0), (9, 0)])).tolist() == [False, True]
+    assert store.stored() == sorted(store.held)
+
+    less = store.read(compared, [(0, 0), (2, 0)])
+    assert less.take_effect(less.lacking()) == 2
+    assert store.stored() == [(0, 0), (2, 0)]
+    assert known.lacking_after(store.view, earlier)(every).tolist() == [False, True, False, True]
+    assert not known.lacking_after(store.view, READ_AT)(every).any()
+
+
+def test_whole_reads_of_rows_and_keys_both_count(tmp_path: Path) -> None:
+    """Each by what it compares; a read that is damaged is named whichever it is."""
+    view, known = view_at(tmp_path), WholeReads(tmp_path / "count=7" / "times")
+    asked = rows(view, [(1, 0), (1, 1), (2, 0), (3, 0)])
+    assert not known.lacking_after(view, READ_AT)(asked).any()
+    for compared, there in (("rows", [(1, 0), (2, 0)]), ("keys", [(1, 9), (3, 9)])):
+        kind: Any = compared
+        known.note(kind, marks(rows(view, there), compared_columns(view, kind)), READ_AT)
+        assert (known.folder / f"whole-{compared}.parquet").is_file()
+    earlier = READ_AT - timedelta(microseconds=1)
+    assert known.lacking_after(view, earlier)(asked).tolist() == [False, True, True, True]
+    assert known.lacking_after(view, earlier)(asked.slice(0, 0)).tolist() == []
+    for compared, missing in (("rows", "mark"), ("keys", "lacked_at"), ("rows", None)):
+        file = known.folder / f"whole-{compared}.parquet"
+        held, found = file.read_bytes(), pq.read_table(file, partitioning=None)
+        pq.write_table(found.drop_columns([missing]) if missing else found.replace_schema_metadata(None), file)
+        with pytest.raises(PermanentError, match=f"whole-{compared}.parquet is damaged"):
+            known.lacking_after(view, READ_AT)
+        file.write_bytes(held)
+
+
+def test_what_is_forgotten_is_as_good_as_lacking(tmp_path: Path) -> None:
+    view, known = view_at(tmp_path), WholeReads(tmp_path)
+    every = rows(view, [(shop, 0) for shop in range(4)])
+    known.forget(view, every)
+    assert list(tmp_path.iterdir()) == [], "of nothing nothing is forgotten"
+    for kind in ("rows", "keys"):
+        compared: Any = kind
+        known.note(compared, marks(every, compared_columns(view, compared)), READ_AT)
+    written = {file: file.stat().st_ino for file in tmp_path.iterdir()}
+    known.forget(view, rows(view, [(9, 0)]))
+    assert {file: file.stat().st_ino for file in tmp_path.iterdir()} == written
+    known.forget(view, every.slice(1, 2))
+    assert {pq.read_table(file, partitioning=None).num_rows for file in written} == {2}
+    earlier = READ_AT - timedelta(seconds=1)
+    assert known.lacking_after(view, earlier)(every).tolist() == [False, True, True, False]
+    assert not known.lacking_after(view, READ_AT)(every).any()
+
+
 def test_what_a_killed_try_has_listed_is_listed_once(tmp_path: Path) -> None:
     store = Store(tmp_path, {(shop, 0): None for shop in range(4)})
     listed = rows(store.view, [(3, 0), (7, 5)]).select(identity(store.view))
