@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -123,13 +123,22 @@ class Part(BaseModel):
 
 class Whole(BaseModel):
     part: Part
+    then: Literal["fail", "warn"] | dict[Literal["rows", "age"], Literal["fail", "warn"]] = "fail"
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         ("part:\n  depths: [1, x]\n", r"line 2, column 15: part\.depths\.1: Input should be a valid integer"),
-        ("part:\n  depths: []\n  width: 1\n", r"line 3, column 3: part\.width: Extra inputs"),
+        ("part:\n  depths: []\n  width: 1\n", r"line 3, column 3: part\.width: there is no such key"),
+        (
+            "part: {depths: []}\nthen: wrn\n",
+            r"line 2, column 1: then: Input .*'warn', or .*a valid dict",
+        ),
+        (
+            "part: {depths: []}\nthen: {ages: warn}\n",
+            r"line 2, column 8: then\.ages: Input should be 'rows' or 'age'\. Correct the file$",
+        ),
         ("part: {}\n", r"line 1, column 1: part\.depths: Field required"),
         ("", r"line 1, column 1: the file: Input should be a valid"),
     ],

@@ -130,3 +130,27 @@ def test_the_views_of_a_run_go_on_together(command: Callable[..., Any], repo: Pa
     sources(repo, "exports/a.csv", "file: exports/a.csv")
     command("ingest", "--run-key", "r1")
     assert set(command("clean", "--run-key", "r1").out["views"]) == {"visits", "counts"}
+
+
+def test_what_was_corrected_by_a_file_of_later_stays_so_when_all_are_read_anew(
+    command: Callable[..., Any], repo: Path, visits: Callable[..., pd.DataFrame]
+) -> None:
+    def through(key: str, *words: str) -> dict[str, Any]:
+        command("ingest", "--run-key", key, *words)
+        command("clean", "--run-key", key)
+        done = command("explore-and-validate", "--run-key", key)
+        assert done.code == 0, done.err
+        return dict(done.out)
+
+    sources(repo, "exports/*.csv", f"file: '{repo / 'exports' / 'old'}'")
+    (repo / "exports" / "a.csv").rename(repo / "exports" / "base.csv")
+    through("r1")
+    visits(1).assign(rate=0.99).to_csv(repo / "exports" / "a_correction.csv", index=False)
+    assert through("r2")["updated"]["rows"] == 1
+    assert through("r3", "--full")["updated"]["rows"] == 0
+    visits(1).assign(rate=0.5).to_csv(repo / "exports" / "base_2.csv", index=False)
+    through("r4")
+    content = (repo / "exports" / "a_correction.csv").read_text()
+    (repo / "exports" / "a_correction.csv").write_text(content.replace("0.99", "0.77"))
+    assert through("r5")["updated"]["rows"] == 1, "what is written anew is read later"
+    assert through("r6", "--full")["updated"]["rows"] == 0

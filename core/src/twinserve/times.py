@@ -89,12 +89,12 @@ def _from_any_text(column: pa.Array) -> Instants:
     import pandas as pd  # here: reading Parquet has no use for it, and it takes half a second
 
     text = column.to_pandas()
-    dated = text.where(text.str.strip().str[:1].str.isdigit().fillna(value=False).astype(bool))  # no "now", no "today"
+    dated = text.where(text.str.strip().str[:1].str.isdigit().eq(other=True))  # no "now", no "today"
     parsed = pd.to_datetime(dated, format="ISO8601", utc=True, errors="coerce")
     values = pa.array(parsed.dt.tz_localize(None).to_numpy().astype("datetime64[us]"), pa.timestamp("us"))
     wrong = text.notna().to_numpy() & parsed.isna().to_numpy()
     # the day of a bare date must not be taken for an offset
-    zoned = text.str.slice(_DATE_LENGTH).str.contains(_ZONE).fillna(value=False).to_numpy(dtype=bool)
+    zoned = text.str.slice(_DATE_LENGTH).str.contains(_ZONE).eq(other=True).to_numpy(dtype=bool)
     return Instants(values.cast(INSTANT), wrong, int((parsed.notna().to_numpy() & ~zoned).sum()))
 
 

@@ -43,6 +43,15 @@ class YamlFile:
             node, mark = found
         return _at(mark)
 
+    def part(self, location: Sequence[int | str]) -> tuple[int | str, ...]:
+        """The keys and indexes that are in the file: between them pydantic names which of several kinds it tried."""
+        node, there = self.root, []
+        for part in location:
+            if found := _child(node, part):
+                node, _ = found
+                there.append(part)
+        return tuple(there)
+
 
 def read_yaml(file: Path, *, older_too: bool = False) -> YamlFile:
     """Read a file whole; a word or number that YAML 1.1 reads otherwise is said in the log, once by each process.
@@ -91,15 +100,23 @@ def read_model(file: Path, model: type[AnyModel]) -> AnyModel:
     try:
         found = model.model_validate(document.content)
     except ValidationError as error:
-        problems = (
-            f"{document.place(problem['loc'])}: {'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['msg']}"
-            for problem in error.errors()
-        )
-        raise BadInput(f"{file}, {'; '.join(problems)}", fix="Correct the file") from None
+        raise BadInput(f"{file}, {'; '.join(_problems(document, error))}", fix="Correct the file") from None
     if document.otherwise and found != _by_older_readers(file, model):
         for told in document.otherwise:
             _say(told)
     return found
+
+
+def _problems(document: YamlFile, error: ValidationError) -> Iterator[str]:
+    """One for each part of the file. Of a part that may be of several kinds, pydantic names each kind by itself."""
+    found: dict[tuple[int | str, ...], dict[str, None]] = {}
+    for problem in error.errors():
+        part = document.part(problem["loc"]) + (problem["loc"][-1:] if problem["type"] == "missing" else ())
+        said = "there is no such key" if problem["type"] == "extra_forbidden" else problem["msg"]
+        found.setdefault(part, {})[said] = None
+    for part, reasons in found.items():
+        if not any(other[: len(part)] == part != other for other in found):
+            yield f"{document.place(part)}: {'.'.join(map(str, part)) or 'the file'}: {', or '.join(reasons)}"
 
 
 def _by_older_readers(file: Path, model: type[AnyModel]) -> AnyModel | None:

@@ -75,7 +75,7 @@ def ingest(
     snapshot = rules.snapshot if whole and interval is None and not passed_over else None
     scope = _Scope(run, view, rules, watermarks, now, interval, full, snapshot, forgotten)
     with RowProgress(f"ingest {view.name}", None) as progress:
-        pulls = [_pull(scope, source, progress) for source in sources]
+        pulls = sorted((_pull(scope, source, progress) for source in sources), key=_first_read)
     outcome = {
         "rows": sum(pull["rows"] for pull in pulls),
         "rows_at_source": sum(pull["rows_at_source"] for pull in pulls),
@@ -145,6 +145,7 @@ class _Scope:
 def _pull(scope: _Scope, source: Source, progress: RowProgress) -> dict[str, Any]:
     columns = map_columns(scope.view, scope.rules, source.columns(), source.name)
     asked, account = scope.asked(source, columns), Account()
+    last = asked.last
     if why := scope.why_all(asked):
         account.notes.append(f"read from the beginning: {why}")
         asked = replace(asked, last=None)
@@ -157,7 +158,8 @@ def _pull(scope: _Scope, source: Source, progress: RowProgress) -> dict[str, Any
             parts.append(_write_part(scope.run, chunk))
     account.balance(source.name)
     until = scope.interval.until.isoformat() if scope.interval else None
-    mark = Watermark(scope.view.name, source.name, columns.arrival, account.reached, asked.rules, account.seen)
+    read_at = last.first_read(account.seen, scope.now) if last else scope.now
+    mark = Watermark(scope.view.name, source.name, columns.arrival, account.reached, asked.rules, account.seen, read_at)
     return {
         "name": source.name,
         "ordered": source.ordered,
@@ -172,6 +174,12 @@ def _pull(scope: _Scope, source: Source, progress: RowProgress) -> dict[str, Any
         "parts": parts,
         "watermark": None if scope.interval else mark.to_dict(),
     }
+
+
+def _first_read(pull: dict[str, Any]) -> str:
+    """Files whose content was read earlier come before: of two rows of one name the one read later holds, whether they
+    are read in two runs or anew in one."""
+    return (pull["watermark"] or {}).get("read_at") or ""
 
 
 def _unread(files: Sequence[str], snapshot: Snapshot | None) -> list[str]:

@@ -51,6 +51,7 @@ class Watermark:
         at: the latest such time, aware; None: no row had one.
         rules: digest of how values were read; None: an earlier version did not note it.
         seen: None: an earlier version did not note it, or there is nothing to compare.
+        read_at: when a file's content was first read, aware; None: an earlier version did not note it.
     """
 
     view: str
@@ -59,6 +60,7 @@ class Watermark:
     at: datetime | None
     rules: str | None = None
     seen: Seen | None = None
+    read_at: datetime | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -69,6 +71,7 @@ class Watermark:
             "at": self.at.isoformat() if self.at else None,
             "rules": self.rules,
             "seen": self.seen.to_dict() if self.seen else None,
+            "read_at": self.read_at.isoformat() if self.read_at else None,
         }
 
     @classmethod
@@ -81,7 +84,13 @@ class Watermark:
             datetime.fromisoformat(found["at"]) if found["at"] else None,
             found.get("rules"),
             Seen.of(found["seen"]) if found.get("seen") else None,
+            datetime.fromisoformat(found["read_at"]) if found.get("read_at") else None,
         )
+
+    def first_read(self, seen: Seen | None, now: datetime) -> datetime | None:
+        """When the content of a file was first read that is `seen` at a reading now; None: in an earlier version."""
+        same = seen and self.seen and seen.digest and seen.digest == self.seen.digest
+        return self.read_at if same else now
 
     def older_than(self, other: Watermark) -> bool:
         """Whether `other` came further."""
