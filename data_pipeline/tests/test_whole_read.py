@@ -153,10 +153,10 @@ def test_of_an_empty_store_nothing_is_lacking(tmp_path: Path) -> None:
 def test_what_later_whole_reads_lacked_is_known_in_whatever_order_they_are_noted(
     tmp_path: Path, compared: Snapshot
 ) -> None:
-    view, had = view_at(tmp_path), [{1, 2, 3}, {1, 3}, {1, 2}]  # shops, by time of reading
-    times = [READ_AT + timedelta(days=number) for number in range(3)]
+    view, had = view_at(tmp_path), [{1, 2, 3}, {1, 3}, {2, 3}, {1, 2}]  # shops, by time of reading
+    times = [READ_AT + timedelta(days=number) for number in range(4)]
     read = rows(view, [(shop, 0) for shop in range(1, 5)])
-    for order in itertools.permutations(range(3)):
+    for order in itertools.permutations(range(4)):
         known = WholeReads(tmp_path / str(order))
         for number in [*order, order[0]]:
             there = rows(view, [(shop, 0) for shop in had[number]])
@@ -166,7 +166,7 @@ def test_what_later_whole_reads_lacked_is_known_in_whatever_order_they_are_noted
             assert known.lacking_after(view, at)(read).tolist() == lacked
         known.forget(view, read.slice(0, 1))
         assert known.lacking_after(view, times[0])(read).tolist() == [True] * 4
-        assert known.lacking_after(view, times[2])(read).tolist() == [False] * 4
+        assert known.lacking_after(view, times[-1])(read).tolist() == [False] * 4
 
 
 def test_a_damaged_file_of_whole_reads_is_named(tmp_path: Path) -> None:
