@@ -20,6 +20,7 @@ from data_pipeline.offline_files import day_files
 from data_pipeline.publishing import snapshot
 from twinserve.errors import PermanentError
 from twinserve.features.file_sizes import deletions_of
+from twinserve.ledger import LedgerMismatch
 
 Frames = Callable[..., pd.DataFrame]
 Files = Callable[..., Path]
@@ -134,6 +135,49 @@ def test_while_a_file_of_the_source_can_not_be_read_nothing_is_deleted(
     (folder / "1.csv.rar").unlink()
     pipeline.now += timedelta(minutes=1)
     assert pipeline.through(folder, "r3")["rows_deleted"] == 2
+
+
+def test_rows_that_are_not_there_to_be_compared_stop_the_run(
+    pipeline: Any, visits: Frames, source_file: Files, rules: Any
+) -> None:
+    """They would count as deleted at the source."""
+    pipeline.rules, rows = rules(snapshot="rows", checks=SNAPSHOT), visits(8)
+    pipeline.through(source_file(rows))
+    pipeline.now += timedelta(minutes=1)
+    pipeline.ingest(source_file(rows), "r2")
+    pipeline.clean("r2")
+    present = pipeline.run("r2").present
+    pq.write_table(pq.read_table(present).slice(0, 6), present)
+    with pytest.raises(LedgerMismatch, match="snapshot of visits was given 8 rows and accounts for 6"):
+        pipeline.validate("r2")
+    assert len(pipeline.stored()) == 8
+
+
+def test_rows_that_are_neither_kept_nor_deleted_are_found(
+    pipeline: Any, visits: Frames, source_file: Files, rules: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.rules, rows = rules(snapshot="rows", checks=SNAPSHOT), visits(8)
+    pipeline.through(source_file(rows))
+    pipeline.now += timedelta(minutes=1)
+    write = offline_files.write_day
+    monkeypatch.setattr(snapshot, "write_day", lambda view, day, kept, **how: write(view, day, kept.slice(1), **how))
+    with pytest.raises(LedgerMismatch, match="snapshot of visits was given 8 rows and accounts for 7: 5 kept, 2 del"):
+        pipeline.through(source_file(rows.head(6)), "r2")
+
+
+def test_rows_that_the_source_writes_anew_are_no_deletions(
+    pipeline: Any, visits: Frames, source_file: Files, rules: Any
+) -> None:
+    """Updated in place, with another `created`, on a usual day."""
+    pipeline.rules, rows = rules(snapshot="rows"), visits(8)
+    pipeline.through(source_file(rows))
+    pipeline.now += timedelta(minutes=1)
+    anew = rows.assign(created=rows["created"] + timedelta(minutes=1) * (rows.index < 5), rate=0.9)
+    outcome = pipeline.through(source_file(anew.head(7)), "r2")
+    assert rows_of(pipeline.stored()) == rows_of(anew.head(7))
+    assert set(pipeline.stored()["created"]) == set(anew.head(7)["created"])
+    assert "the snapshot lacks 1 rows: 12.50% of those stored" in " ".join(outcome["warnings"])
+    assert "of 5 more it has another time of writing" in " ".join(outcome["warnings"])
 
 
 @pytest.mark.parametrize("part", ["another source", "an interval"])

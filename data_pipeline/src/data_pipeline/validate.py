@@ -52,11 +52,16 @@ class Places:
     read_times: ReadTimes
 
     def whole_read(self, run: ViewRun, view: ViewSpec, publisher: Publisher) -> WholeRead | None:
-        """The read of a run that is a snapshot."""
+        """The read of a run that is a snapshot.
+
+        Raises:
+            LedgerMismatch: rows that ingest read are not there to be compared.
+        """
         compared = run.outcome("ingest").get("snapshot")
         if compared is None:
             return None
         present = pq.read_table(run.present)
+        Ledger(run.outcome("ingest")["rows"], {"compared": present.num_rows}).balanced(f"snapshot of {view.name}")
         return WholeRead(view, compared, present, publisher.read_at, self.read_times, run.changes, run.deleted)
 
     def publisher(self, run: ViewRun, view: ViewSpec, rules: SourceRules) -> Publisher:

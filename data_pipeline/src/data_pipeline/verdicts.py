@@ -79,7 +79,9 @@ def judge_deletions(lacking: Lacking, checks: Checks) -> Verdict:
     shares = f"{lacking.fraction:.2%} of those stored, {checks.max_deleted_fraction:.2%} allowed"
     most = lacking.fraction > checks.max_deleted_fraction
     status: Status = checks.level("max_deleted_fraction") if most else "warn" if lacking.rows else "ok"
-    return Verdict("deletions", status, f"the snapshot lacks {lacking.rows:,} rows: {shares}")
+    finding = f"the snapshot lacks {lacking.rows - lacking.rewritten:,} rows: {shares}"
+    more = f"; of {lacking.rewritten:,} more it has another time of writing, which replaces them"
+    return Verdict("deletions", status, finding + more * bool(lacking.rewritten))
 
 
 def _volume(batch: Batch, checks: Checks) -> Verdict:

@@ -19,6 +19,7 @@ from data_pipeline.publishing.whole_reads import WholeReads, compared_columns
 from data_pipeline.sources import Snapshot
 from twinserve.atomic import atomic_file
 from twinserve.features.views import ViewSpec
+from twinserve.ledger import Ledger
 from twinserve.times import as_micros
 
 
@@ -31,17 +32,19 @@ class Lacking:
         rows: those of them that the source no longer has.
         unreadable: rows of the source of which nobody can say whose they are: while there are any, nothing is deleted.
         empty: whether the source has no rows at all.
+        rewritten: those of `rows` whose keys and event time it has under another time of writing.
     """
 
     stored: int
     rows: int
     unreadable: int = 0
     empty: bool = False
+    rewritten: int = 0
 
     @property
     def fraction(self) -> float:
-        """The share of stored rows that the source lacks."""
-        return self.rows / self.stored if self.stored else 0.0
+        """The share of stored rows that the source lacks, of `rewritten` ones apart."""
+        return (self.rows - self.rewritten) / self.stored if self.stored else 0.0
 
 
 @dataclass(frozen=True)
@@ -67,21 +70,33 @@ class WholeRead:
     def lacking(self) -> Lacking:
         """Count, and delete nothing."""
         known = self._known()
-        found = [(lost.size, int(lost.sum())) for _, _, lost in self._days(known)]
-        stored, rows = (sum(counts) for counts in zip(*found, strict=True)) if found else (0, 0)
-        unreadable = self.present.num_rows - known.num_rows
-        return Lacking(stored, 0 if unreadable else rows, unreadable, empty=not self.present.num_rows)
+        if unreadable := self.present.num_rows - known.num_rows:
+            return Lacking(self._stored(), 0, unreadable)
+        events = [*self.view.join_keys, self.view.timestamp]
+        there: Marks = np.unique(marks(known, events)) if self.compared == "rows" else np.array([], np.uint64)
+        stored = gone = rewritten = 0
+        for _, rows, lost in self._days(known):
+            stored, gone = stored + lost.size, gone + int(lost.sum())
+            rewritten += int(np.isin(marks(rows.filter(pa.array(lost)), events), there).sum()) if lost.any() else 0
+        return Lacking(stored, gone, empty=not self.present.num_rows, rewritten=rewritten)
 
     def take_effect(self, lacking: Lacking) -> int:
         """Delete what `lacking` counts, and note what the source had: no older read brings back what it had not.
 
         Returns:
             Rows that this call deleted.
+
+        Raises:
+            LedgerMismatch: rows that were stored are neither there nor deleted.
         """
         if lacking.empty or lacking.unreadable:
             return 0
         WholeReads(self.times.folder).note(self.compared, marks(self._known(), self._names), self.read_at)
-        return self.delete() if lacking.rows else 0
+        if not lacking.rows:
+            return 0
+        before, deleted = self._stored(), self.delete()
+        Ledger(before, {"kept": self._stored(), "deleted": deleted}).balanced(f"snapshot of {self.view.name}")
+        return deleted
 
     def delete(self) -> int:
         """Delete what the source lacks, a day at a time; killed in between, the same call again goes on.
@@ -100,6 +115,9 @@ class WholeRead:
             write_day(self.view, day, kept, rows_deleted=True)
             deleted += gone.num_rows
         return deleted
+
+    def _stored(self) -> int:
+        return sum(pq.read_metadata(file).num_rows for file in day_files(self.view).values())
 
     def _known(self) -> pa.Table:
         return self.present.select(self._names).drop_null()
