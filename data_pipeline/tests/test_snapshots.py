@@ -172,7 +172,8 @@ def test_rows_that_the_source_writes_anew_are_no_deletions(
     pipeline.rules, rows = rules(snapshot="rows"), visits(8)
     pipeline.through(source_file(rows))
     pipeline.now += timedelta(minutes=1)
-    anew = rows.assign(created=rows["created"] + timedelta(minutes=1) * (rows.index < 5), rate=0.9)
+    later = rows["created"] + timedelta(minutes=1)
+    anew = rows.assign(created=later.where(rows.index < 5, rows["created"]), rate=0.9)
     outcome = pipeline.through(source_file(anew.head(7)), "r2")
     assert rows_of(pipeline.stored()) == rows_of(anew.head(7))
     assert set(pipeline.stored()["created"]) == set(anew.head(7)["created"])
@@ -273,6 +274,32 @@ def test_an_older_read_published_last_brings_nothing_back(
     pipeline.now += timedelta(minutes=1)
     pipeline.through(source_file(rows), "back")
     assert set(pipeline.stored()["shop"]) == {1, 2, 3, 4}
+
+
+def killed(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_what_a_killed_try_meant_to_delete_and_is_there_again_is_not_told_as_deleted(
+    pipeline: Any, visits: Frames, source_file: Files, rules: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.rules, rows = rules(snapshot="rows", checks=SNAPSHOT), visits(8, shops=4)
+    pipeline.through(source_file(rows))
+    pipeline.now += timedelta(minutes=1)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(snapshot, "write_day", killed)
+        pipeline.through(source_file(rows[rows["shop"] > 2]), "r2")
+    pipeline.now += timedelta(minutes=1)
+    outcome = pipeline.through(source_file(rows[rows["shop"] != 2]), "r2")
+    assert set(pipeline.stored()["shop"]) == {1, 3, 4}
+    assert outcome["rows_deleted"] == outcome["updated"]["rows"] == 2
+    assert set(pq.read_table(outcome["deleted_listed"])["shop"].to_pylist()) == {2}
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(snapshot, "write_day", killed)
+        pipeline.through(source_file(rows[rows["shop"] > 2]), "r3")
+    pipeline.now += timedelta(minutes=1)
+    outcome = pipeline.through(source_file(rows[rows["shop"] != 2]), "r3")
+    assert (outcome["rows_deleted"], outcome["deleted_listed"], outcome["updated"]["rows"]) == (0, None, 0)
 
 
 SOURCES = st.lists(st.sets(st.tuples(st.integers(1, 3), st.integers(0, 40)), min_size=1), min_size=1, max_size=4)

@@ -21,7 +21,7 @@ from data_pipeline.publish import Plan, Publisher
 from data_pipeline.publishing.corrections import Correction, CorrectionLog, write_corrections
 from data_pipeline.publishing.read_times import ReadTimes
 from data_pipeline.publishing.settle import settle
-from data_pipeline.publishing.snapshot import WholeRead
+from data_pipeline.publishing.snapshot import WholeRead, drop_undeleted
 from data_pipeline.publishing.stored_columns import refuse_lost_columns, renamed
 from data_pipeline.quarantine import Quarantine, SetAside, write_rows
 from data_pipeline.raw_rows import originals, without_order
@@ -131,6 +131,7 @@ def explore_and_validate(
         published = publisher.publish(rows.good, findings.corrections)
         if snapshot and lacking:
             snapshot.take_effect(lacking)
+        drop_undeleted(view, run.changes, run.deleted)
         _advance(run, watermarks)
     outcome = {
         **findings.counts,

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_pipeline.changes import Changes
-from data_pipeline.offline_files import day_files, identity, read_day, write_day
+from data_pipeline.offline_files import by_day, day_files, identity, read_day, write_day
 from data_pipeline.publishing.read_times import Marks, ReadTimes, marks
 from data_pipeline.publishing.whole_reads import WholeReads, compared_columns
 from data_pipeline.sources import Snapshot
@@ -140,3 +140,23 @@ class WholeRead:
         together = pa.concat_tables([*before, gone])
         with atomic_file(self.listed) as draft:
             pq.write_table(together.group_by(gone.column_names).aggregate([]), draft)
+
+
+def drop_undeleted(view: ViewSpec, changes: Changes, listed: Path) -> None:
+    """Take from the list, and from what was noted, the rows that are stored.
+
+    A try that was killed has listed what it had yet to delete; read anew, the source may have it again.
+    """
+    if not listed.exists():
+        return
+    names, gone = identity(view), []
+    for day, rows in by_day(pq.read_table(listed), view.timestamp):
+        stored = marks(read_day(view, day).rows, names)
+        gone.append(rows.filter(pa.array(~np.isin(marks(rows, names), stored))))
+        changes.note_deleted(day, gone[-1].num_rows)
+    kept = pa.concat_tables(gone)
+    if not kept.num_rows:
+        listed.unlink()
+        return
+    with atomic_file(listed) as draft:
+        pq.write_table(kept, draft)
