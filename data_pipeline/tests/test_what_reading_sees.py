@@ -97,6 +97,30 @@ def test_rows_that_are_gone_from_the_source_are_said_once(pipeline: Any, databas
     assert pipeline.ingest(database, "r3")["warnings"] == []
 
 
+def test_a_row_that_came_late_is_read_though_another_of_its_day_is_gone(
+    pipeline: Any, database: str, visits: Frames
+) -> None:
+    rows = visits()
+    add(rows, database)
+    pipeline.through(database)
+    mark = next((pipeline.root / "watermarks").rglob("*.json"))
+    late = late_row(rows, 30)
+    day = late["created"].iloc[0].date()
+    gone = rows[rows["created"].dt.date == day]["count"].iloc[0]
+    execute(database, f"DELETE FROM visits WHERE count = {gone}")
+    add(late, database)
+    before = mark.read_text()
+    (named,) = source_of(pipeline.ingest(database, "r2"))["late_days"]
+    assert (named["day"], named["rows_at_source"]) == (f"{day}", named["rows_read_before"])
+    pipeline.clean("r2")
+    assert pipeline.validate("r2")["rows_new"] == 1
+    assert source_of(pipeline.ingest(database, "r3"))["late_days"] == []
+    noted = json.loads(before)
+    del noted["seen"]["sums"]
+    mark.write_text(json.dumps(noted))
+    assert source_of(pipeline.ingest(database, "r4"))["late_days"] == [], "an earlier version counted rows alone"
+
+
 def test_many_days_that_differ_are_one_reading_of_all(
     pipeline: Any, database: str, visits: Frames, monkeypatch: pytest.MonkeyPatch
 ) -> None:

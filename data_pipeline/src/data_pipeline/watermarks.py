@@ -22,23 +22,25 @@ class Seen:
         digest: of a file's content.
         before: of a table: the days count what arrived before then.
         days: of a table: day of arrival → rows, all of which have been read.
+        sums: of a table: day of arrival → sum of their times of day in seconds; none where an earlier version counted.
     """
 
     rows: int
     digest: str | None = None
     before: datetime | None = None
     days: dict[str, int] = field(default_factory=dict)
+    sums: dict[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         before = self.before.isoformat() if self.before else None
-        return {"rows": self.rows, "digest": self.digest, "before": before, "days": self.days}
+        return {"rows": self.rows, "digest": self.digest, "before": before, "days": self.days, "sums": self.sums}
 
     @classmethod
     def of(cls, found: dict[str, Any]) -> Self:
         """From what `to_dict` gave."""
         before = datetime.fromisoformat(found["before"]) if found["before"] else None
-        return cls(int(found["rows"]), found["digest"], before, dict(found["days"]))
+        return cls(int(found["rows"]), found["digest"], before, dict(found["days"]), dict(found.get("sums", {})))
 
 
 @dataclass(frozen=True)

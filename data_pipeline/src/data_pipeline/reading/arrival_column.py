@@ -37,6 +37,14 @@ class ArrivalColumn:
             return sa.func.date(self._time)
         return sa.cast(sa.cast(self._time, sa.Date), sa.Text)
 
+    @property
+    def seconds(self) -> sa.ColumnElement[int]:
+        """Its time of the day in whole seconds; 0 where it is a date, null where it is no time."""
+        if self.dialect != SQLITE and not isinstance(self.kind, DateTime):
+            return sa.literal(0)
+        hour, minute, second = (sa.extract(part, self._time) for part in ("hour", "minute", "second"))
+        return hour * 3600 + minute * 60 + sa.cast(second, sa.Integer)
+
     def floor(self, time: datetime) -> datetime:
         """The latest time not after `time` that the database tells from those before it."""
         whole = time.astimezone(UTC).replace(microsecond=0)

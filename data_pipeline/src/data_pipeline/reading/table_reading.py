@@ -21,7 +21,7 @@ DAYS_NAMED = 10
 DAYS_APART = 500  # where more days differ than this, the whole table is read
 
 Query = sa.Select[*tuple[Any, ...]]
-Days = dict[str, int]  # day of arrival → rows
+Days = dict[str, tuple[int, int]]  # day of arrival → rows, and the sum of their times of day in seconds
 
 
 class TableReading:
@@ -59,7 +59,7 @@ class TableReading:
             account.take(chunk, asked)
             yield chunk
         if account.since:
-            left = sum(rows for day, rows in passed.items() if day not in account.late_days)
+            left = sum(rows for day, (rows, _) in passed.items() if day not in account.late_days)
             account.pass_over(f"arrived before {account.since.isoformat()}", left)
         account.at_source = self._count()
         account.seen = self._seen(asked.lookback, account)
@@ -90,13 +90,15 @@ class TableReading:
         if account.reached is None or not self._arrival.comparable:
             return None
         before = self._arrival.floor(account.reached - lookback)
-        return Seen(account.at_source, before=before, days=self._days(before))
+        days = self._days(before)
+        counts, sums = ({day: facts[part] for day, facts in days.items()} for part in (0, 1))
+        return Seen(account.at_source, before=before, days=counts, sums=sums)
 
     def _days(self, before: datetime) -> Days:
         day = self._arrival.day.label("day")
-        query = sa.select(day, sa.func.count()).select_from(self._table)
-        counts = self._connection.execute(query.where(self._arrival.before(before)).group_by(day))
-        return {str(day): int(rows) for day, rows in counts}
+        query = sa.select(day, sa.func.count(), sa.func.sum(self._arrival.seconds)).select_from(self._table)
+        found = self._connection.execute(query.where(self._arrival.before(before)).group_by(day))
+        return {str(day): (int(rows), int(seconds or 0)) for day, rows, seconds in found}
 
     def _count(self) -> int:
         return int(self._connection.execute(sa.select(sa.func.count()).select_from(self._table)).scalar_one())
@@ -112,7 +114,8 @@ class TableReading:
 
 
 def _compare(passed: Days, seen: Seen | None, since: datetime, account: Account) -> None:
-    """Find the days of which the source has more or fewer rows than were read, and say what is not compared."""
+    """Find the days of which the source has more or fewer rows than were read, or as many that arrived at other times,
+    and say what is not compared."""
     moment = since.isoformat()
     if seen is None or seen.before is None:
         account.warnings.append(
@@ -122,13 +125,17 @@ def _compare(passed: Days, seen: Seen | None, since: datetime, account: Account)
         return
     today = since.date().isoformat()
     read = seen.days if since == seen.before else {day: n for day, n in seen.days.items() if day < today}
-    both = {day: (passed.get(day, 0), read.get(day, 0)) for day in passed | read}
-    account.late_days = {day: (now, before) for day, (now, before) in both.items() if now != before}
+    both = {day: (passed.get(day, (0, 0)), read.get(day, 0)) for day in passed | read}
+    account.late_days = {
+        day: (now, before)
+        for day, ((now, seconds), before) in both.items()
+        if now != before or seconds != seen.sums.get(day, seconds)
+    }
     if account.late_days:
         account.warnings.append(_told(account.late_days))
     if len(account.late_days) > DAYS_APART:
         account.since = None
-    elif compared := sum(passed.values()):
+    elif compared := sum(rows for rows, _ in passed.values()):
         account.notes.append(
             f"{compared:,} rows that arrived before {moment} were counted, not compared: what was changed in place "
             "there is not seen. `data-pipeline ingest --full` reads all, `compare_days` in sources.yaml more"
@@ -139,6 +146,6 @@ def _told(days: dict[str, tuple[int, int]]) -> str:
     named = [f"{day} ({now:,} rows, {before:,} when it was read)" for day, (now, before) in sorted(days.items())]
     more = f" and {len(named) - DAYS_NAMED} more" if len(named) > DAYS_NAMED else ""
     return (
-        f"the source has another number of rows than were read of {len(named)} days of arrival before the look-back; "
-        f"they are read again: {', '.join(named[:DAYS_NAMED])}{more}"
+        "the source has another number of rows than were read, or rows that arrived at other times, of "
+        f"{len(named)} days of arrival before the look-back; they are read again: {', '.join(named[:DAYS_NAMED])}{more}"
     )
