@@ -36,6 +36,7 @@ OF_THE_TRY = {
     "days_written", "days_unchanged",
 }  # fmt: skip
 LEFT_OUT = NEW_EACH_TIME | OF_THE_TRY
+ORIGINS = ".made_from.json"  # of work that runs take over from each other: whichever of two was first, it is the same
 IDENTITY = b"twinserve.extraction"
 
 
@@ -86,11 +87,18 @@ def _content(file: Path) -> Any:
     content = file.read_bytes()
     try:
         text = content.decode()
-        return _without(json.loads(text)) if file.suffix == ".json" else anonymous(text)
+        return _without(_document(file.name, text)) if file.suffix == ".json" else anonymous(text)
     except json.JSONDecodeError:
         return f"no JSON: {text}"
     except UnicodeDecodeError:
         return hashlib.sha256(content).hexdigest()
+
+
+def _document(name: str, text: str) -> Any:
+    content = json.loads(text)
+    if name.endswith(ORIGINS):
+        content.pop("run_key")
+    return content
 
 
 def _without(content: Any) -> Any:
@@ -122,7 +130,9 @@ def _mlflow(file: Path) -> dict[str, Any]:
         "journal": "SELECT value FROM registered_model_tags",
         "data sets": "SELECT d.name, d.digest FROM datasets d",
     }
-    return _rows(file, queries)
+    found = _rows(file, queries)
+    # a kill before the alias moves leaves a line of the journal that stands there again (decision 2)
+    return found | {"journal": sorted(map(list, set(map(tuple, found.get("journal", [])))))}
 
 
 def _feast(file: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import yaml
@@ -38,15 +39,20 @@ class Step:
 
 
 def change_source(home: Path) -> None:
-    """An hour later: a new row for each key, some earlier rows corrected."""
+    """An hour after the world's end: a new row for each key, some earlier rows corrected."""
     with closing(sqlite3.connect(home / "source" / "source.db")) as database, database:
+        (end,) = database.execute("SELECT max(created) FROM driver_stats").fetchone()
+        moments = {f"after_{minutes}": _minutes_after(end, minutes) for minutes in (60, 65, 70)}
         database.execute(
-            "INSERT INTO driver_stats SELECT DISTINCT driver_id, '2026-03-01 01:00:00', 0.5, 0.25, "
-            "100 + driver_id % 7, '2026-03-01 01:10:00' FROM driver_stats"
+            "INSERT INTO driver_stats (driver_id, event_timestamp, conv_rate, acc_rate, avg_daily_trips, created) "
+            "SELECT DISTINCT driver_id, :after_60, 0.5, 0.25, 100 + driver_id % 7, :after_70 FROM driver_stats",
+            moments,
         )
-        database.execute(
-            "UPDATE driver_stats SET acc_rate = 0.75, created = '2026-03-01 01:05:00' WHERE rowid % 97 = 0"
-        )
+        database.execute("UPDATE driver_stats SET acc_rate = 0.75, created = :after_65 WHERE rowid % 97 = 0", moments)
+
+
+def _minutes_after(moment: str, minutes: int) -> str:
+    return f"{datetime.fromisoformat(moment) + timedelta(minutes=minutes):%Y-%m-%d %H:%M:%S}"
 
 
 def data_steps(key: str, before: Callable[[Path], None] | None = None) -> list[Step]:
@@ -68,10 +74,13 @@ def batch_steps(key: str) -> list[Step]:
     return [Step(f"batch {name} {key}", "model-serving", ("batch", name, "--run-key", "{key}"), key) for name in names]
 
 
-GENERATE = Step(
-    "generate", "data-pipeline",
-    ("generate", "--drivers", "40", "--days", "3", "--orders", "900", "--seed", "3", "--end", "2026-03-01"), told=False,
-)  # fmt: skip
+def generate(end: str) -> Step:
+    """A small world, up to midnight before the day `end`."""
+    size = ("--drivers", "40", "--days", "3", "--orders", "900", "--seed", "3")
+    return Step("generate", "data-pipeline", ("generate", *size, "--end", end), told=False)
+
+
+GENERATE = generate("2026-03-01")
 APPLY = Step("apply", "data-pipeline", ("apply",), told=False)
 FORGET = Step("forget", "data-pipeline", ("forget", "driver_id=1003", "--yes"))
 DATA = [GENERATE, *data_steps("first"), APPLY, *data_steps("second", change_source)]
