@@ -92,7 +92,7 @@ test-data-path: setup ## Random changes of a source, steps, kills and repeats, f
 	@$(BIN)/pytest --data-path-minutes $(MINUTES) tests/test_data_path.py
 
 .PHONY: test-kills
-test-kills: setup ## Every step killed ten times, or KILLS=…, and on a full disk; takes an hour; TESTS="tests/test_kills.py" for some
+test-kills: setup ## Every step killed ten times, or KILLS=…, on a full disk, two at once, a home moved; takes an hour; TESTS="tests/test_kills.py" for some
 	@$(BIN)/pytest -m kills --kills $(KILLS) -rs $(or $(TESTS),tests)
 
 .PHONY: mutation

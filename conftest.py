@@ -42,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of single tests; pytest asks only this file for them."""
     parser.addoption("--soak-minutes", type=float, default=1.0, help="how long model_serving/tests/test_soak.py loads")
     parser.addoption("--data-path-minutes", type=float, help="how long tests/test_data_path.py tries new sequences")
-    parser.addoption("--kills", type=int, default=10, help="how often tests/test_kills.py kills each step")
+    parser.addoption("--kills", type=int, default=10, help="how often `make test-kills` disturbs each step")
 
 
 __all__ = ["data_pipeline", "model_serving", "training_pipeline"]
