@@ -98,6 +98,17 @@ def test_a_deletion_in_place_and_back_again(pipeline: Any, visits: Frames, sourc
     assert pipeline.stored()["rate"].tolist() == rows.sort_values(["shop", "event_timestamp"])["rate"].tolist()
 
 
+@pytest.mark.parametrize(("after", "said"), [(timedelta(), False), (HOUR, True)])
+def test_a_soft_delete_that_leaves_the_event_time_where_it_was_is_said(
+    pipeline: Any, visits: Frames, source_file: Files, rules: Any, after: timedelta, said: bool
+) -> None:
+    pipeline.rules, rows = rules(deleted="deleted_at"), visits(4)
+    when = (rows["event_timestamp"] + after).where(rows["shop"] == 1)
+    warnings = " ".join(pipeline.through(source_file(rows.assign(deleted_at=when)))["warnings"])
+    assert ("2 rows were deleted at the source later than their event time" in warnings) == said
+    assert deleted(pipeline) == [1, 1]
+
+
 RULES = {"latest_read": ("replaced", [1, 2]), "keep_first": ("keep_first", [2]), "refuse": ("refused", [2])}
 
 

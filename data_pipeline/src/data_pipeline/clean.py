@@ -28,12 +28,14 @@ LAST = "_last"  # number of the last raw row with the same values
 
 @dataclass
 class Cleaned:
-    """Typed rows, rows set aside, how many times without a zone each column had, and keys and times of all rows."""
+    """Typed rows, rows set aside, how many times without a zone each column had, keys and times of all rows, and how
+    many of them were deleted later than they happened."""
 
     table: pa.Table
     bad: BadRows = field(default_factory=BadRows)
     naive: Counter[str] = field(default_factory=Counter)
     present: pa.Table = field(default_factory=lambda: pa.table({}))
+    deleted_later: int = 0
 
 
 def clean(run: ViewRun, view: ViewSpec) -> dict[str, Any]:
@@ -41,7 +43,8 @@ def clean(run: ViewRun, view: ViewSpec) -> dict[str, Any]:
 
     Returns:
         `rows_in`, `rows_out`, exact `duplicates` dropped, `rejected` rows by reason, under `naive_times_as_utc`
-        how many times without a zone each column had, and the `ledger`.
+        how many times without a zone each column had, under `deleted_later` how many rows name a time of deletion after
+        their event time, and the `ledger`.
 
     Raises:
         StepMissing: ingest was not run.
@@ -68,6 +71,7 @@ def clean(run: ViewRun, view: ViewSpec) -> dict[str, Any]:
         "duplicates": duplicates,
         "rejected": bad.by_reason(),
         "naive_times_as_utc": dict(sum((part.naive for part in parts), Counter())),
+        "deleted_later": sum(part.deleted_later for part in parts),
         "ledger": ledger.to_dict(),
         "path": str(run.clean),
     }
@@ -111,6 +115,7 @@ def clean_part(part: RawPart, view: ViewSpec) -> Cleaned:
     cleaned.present = table.select([name for name in view.columns if name not in view.features])
     cleaned.table = table.filter(pa.array(~np.isin(numbers, cleaned.bad.rows())))
     cleaned.naive = +cleaned.naive
+    cleaned.deleted_later = deleted_later(part, table[view.timestamp])
     return cleaned
 
 
@@ -132,6 +137,16 @@ def deletions(part: RawPart) -> Cast:
         is_time = wrong & cast_column(column, "UNIX_TIMESTAMP").values.is_valid().to_numpy(zero_copy_only=False)
         gone, wrong = gone | is_time, wrong & ~is_time
     return Cast(pa.array(np.ones(len(gone), bool), mask=~gone), wrong)
+
+
+def deleted_later(part: RawPart, events: pa.ChunkedArray) -> int:
+    """Rows that name a time of deletion which is after their own event time."""
+    if DELETED not in part.source_of:
+        return 0
+    column = part.table[part.source_of[DELETED]]
+    times = cast_column(column, "UNIX_TIMESTAMP").values
+    after = pc.fill_null(pc.greater(times, events), fill_value=False).to_numpy(zero_copy_only=False)
+    return int((cast_column(column, "BOOL").wrong & after).sum())
 
 
 def without_features(read: Cast, deleted: Cast) -> Cast:

@@ -28,7 +28,7 @@ from data_pipeline.raw_rows import originals, without_order
 from data_pipeline.report import Findings, render
 from data_pipeline.run_folder import ViewRun
 from data_pipeline.sources import Checks, SourceRules
-from data_pipeline.verdicts import Batch, Verdict, judge, judge_corrections, judge_deletions
+from data_pipeline.verdicts import Batch, Verdict, judge, judge_corrections, judge_deletions, judge_late_deletions
 from data_pipeline.watermarks import Watermark, Watermarks
 from twinserve.atomic import write_atomically
 from twinserve.errors import PermanentError, StepMissing
@@ -121,6 +121,7 @@ def explore_and_validate(
             *_verdicts(run, view, rows, rules.checks, now),
             judge_corrections(ledger, rules.corrections),
             *([judge_deletions(lacking, rules.checks)] if lacking else []),
+            *judge_late_deletions(cleaned.get("deleted_later", 0)),
             *(Verdict("definition", "warn", finding) for finding in [renamed(view)] if finding),
         ]
         findings = _findings(run, view, rows, verdicts, cleaned, now, ledger, publisher.listed(rows.superseded, plan))

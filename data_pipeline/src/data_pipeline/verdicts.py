@@ -84,6 +84,17 @@ def judge_deletions(lacking: Lacking, checks: Checks) -> Verdict:
     return Verdict("deletions", status, finding + more * bool(lacking.rewritten))
 
 
+def judge_late_deletions(rows: int) -> list[Verdict]:
+    """A soft delete that leaves the event time where it was takes the row's features from the past too."""
+    if not rows:
+        return []
+    finding = (
+        f"{rows:,} rows were deleted at the source later than their event time, and count as deleted from that on: "
+        "what was known in between is lost to training, unless the source gives the deletion a row of its own"
+    )
+    return [Verdict("deletions", "warn", finding)]
+
+
 def _volume(batch: Batch, checks: Checks) -> Verdict:
     status: Status = "ok" if batch.pulled >= checks.min_rows else checks.level("min_rows")
     return Verdict("volume", status, f"{batch.pulled:,} rows pulled, at least {checks.min_rows:,} expected")
