@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from twinserve.containment import containing_environment, keep_metrics_in_memory
 from twinserve.errors import ExitCode, TwinserveError
+from twinserve.feast_checks import check_when_called
 from twinserve.logs import configure_logging
 from twinserve.moved_home import take_over
 from twinserve.settings import export, load_settings
@@ -43,6 +44,7 @@ def _exit_code(run: Callable[[], Any]) -> int:
         configure_logging(settings.log_level, settings.log_format)
         export(containing_environment(settings.home), over=False)
         keep_metrics_in_memory()
+        check_when_called()
         take_over(settings)
         run()
     except TwinserveError as error:
