@@ -173,6 +173,29 @@ def test_the_journal_is_in_the_order_of_the_moves(registry: Registry) -> None:
     assert sorted(name.split(".")[1] for name in tags) == ["journal"] * 4 + ["other"]
 
 
+def test_what_mlflow_refuses_is_named(registry: Registry) -> None:
+    with pytest.raises(PermanentError, match="MLflow refuses reading the journal: "):
+        registry.journal()
+    with pytest.raises(PermanentError, match="MLflow refuses asking for the versions of a run: "):
+        registry.version_of_run("'")
+    registry._ensure_model()
+    with pytest.raises(PermanentError, match="MLflow refuses moving the alias: "):
+        registry.promote("7", who="me", why="")
+    assert [move.went_to for move in registry.journal()] == ["7"], "a line too many, never a move unrecorded"
+
+
+def test_a_move_is_logged(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    registry._ensure_model()
+    first, second = made_version(registry), made_version(registry)
+    with caplog.at_level("INFO", logger="twinserve.registry"):
+        registry.promote(first, who="me", why="good")
+        registry.promote(second, who="me", why="better")
+    assert [record.getMessage() for record in caplog.records if record.name == "twinserve.registry"] == [
+        f"champion of {registry.name}: version None → {first} (good)",
+        f"champion of {registry.name}: version {first} → {second} (better)",
+    ]
+
+
 def made_version(registry: Registry, run: str | None = None, **tags: str) -> str:
     """A version that somebody else registered: no files."""
     return str(registry._client.create_model_version(registry.name, "file:///nowhere", run, tags).version)
