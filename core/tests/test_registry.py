@@ -376,8 +376,9 @@ def with_onnx(build: Build, file: bytes) -> Contract:
 def test_a_version_scores_in_the_form_that_its_contract_names(registry: Registry, build: Build) -> None:
     file = linear_onnx(2.0, -1.0)
     version = registry.register(linear(), with_onnx(build, file), run_id(), file)
-    served = registry.load_version(version)
+    served = registry.load_version(version, with_original=True)
     assert served.form == "onnx"
+    assert registry.load_version(version).reference is None
     assert served.contract.libraries["onnxruntime"] != "absent"
     np.testing.assert_allclose(served.score(ROWS), ROWS @ [2.0, -1.0], atol=1e-12)
     np.testing.assert_array_equal(served.original(ROWS), linear().predict(ROWS))

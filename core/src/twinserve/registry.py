@@ -179,21 +179,24 @@ class Registry:
             tags = self._client.get_registered_model(self.name).tags
         return [AliasMove(**json.loads(tags[key])) for key in sorted(tags) if key.startswith(JOURNAL_PREFIX)]
 
-    def load_champion(self) -> ServedModel:
-        """The champion, checked, with its original.
+    def load_champion(self, *, with_original: bool = False) -> ServedModel:
+        """The champion, checked.
+
+        Args:
+            with_original: load the estimator even where another form scores; its library takes seconds to import.
 
         Raises:
             StepMissing: there is none.
             ContractMismatch: its artifact is damaged or does not reproduce the golden rows.
             TransientError: MLflow can't be reached.
         """
-        return self._load(self.find_champion())
+        return self._load(self.find_champion(), with_original=with_original)
 
-    def load_version(self, version: str) -> ServedModel:
-        """One version, checked; errors as `load_champion`."""
+    def load_version(self, version: str, *, with_original: bool = False) -> ServedModel:
+        """One version, checked; as `load_champion`."""
         with mlflow_errors(f"asking for {self.name} version {version}"):
             found = self._client.get_model_version(self.name, version)
-        return self._load(self._registered(found))
+        return self._load(self._registered(found), with_original=with_original)
 
     def download(self, found: RegisteredVersion, target: Path) -> Path:
         """Fetch the version's files into the folder `target`, and check their digest.
@@ -213,10 +216,10 @@ class Registry:
         refuse_damaged(found.label, folder, found.digest)
         return folder
 
-    def _load(self, found: RegisteredVersion) -> ServedModel:
+    def _load(self, found: RegisteredVersion, *, with_original: bool) -> ServedModel:
         with tempfile.TemporaryDirectory() as folder:
             files = self.download(found, Path(folder))
-            return load_served(found.name, found.version, files, self._scorer, with_original=True)
+            return load_served(found.name, found.version, files, self._scorer, with_original=with_original)
 
     def _ensure_model(self) -> None:
         from mlflow.exceptions import MlflowException

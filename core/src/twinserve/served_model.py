@@ -31,8 +31,11 @@ class ServedModel:
 
     @property
     def original(self) -> Score:
-        """The estimator as it was trained, to compare models by."""
-        return self.reference or self.score
+        """The estimator as it was trained, to compare models by; for whoever loaded it with its original."""
+        if self.reference is not None:
+            return self.reference
+        assert self.form == "original", "loaded without its original"  # noqa: S101 - a mistake of the caller's
+        return self.score
 
     @property
     def calls_at_once(self) -> int:

@@ -71,7 +71,7 @@ class Stage:
     def __init__(self, world: World, own: OwnRedis, link: FaultyLink, log: Path) -> None:
         self.world, self.redis, self.link, self._log = world, own, link, log
         self.right = RightAnswers({STALE: {"stale"}, NULL: {"null"}, UNKNOWN: {"unknown"}})
-        self.model = world.registry.load_champion()
+        self.model = world.registry.load_champion(with_original=True)
         self._admitted: list[dict[int, float]] = []
         self.admit(ride_rows())
         self.server = self.start(log)

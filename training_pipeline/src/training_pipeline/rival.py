@@ -43,7 +43,7 @@ def load_rival(registry: Registry, contract: Contract) -> Rival:
     if version is None:
         return Rival(None, None)
     try:
-        model = registry.load_version(version)
+        model = registry.load_version(version, with_original=True)
         problem = "; ".join(unlike(model.contract, contract))
     except ContractMismatch as error:
         model, problem = None, str(error)

@@ -47,7 +47,8 @@ def validate_model(run: RunFolder, registry: Registry) -> Mapping[str, Any]:
         logger.info("the candidate is version %s over again: it stays champion", champion)
         return _finish(run, found, champion, registered=False, promoted=False)
     if own is not None:
-        registry.load_version(own)  # refuses what an earlier try registered, if it has been damaged since
+        # refuses what an earlier try registered, if it has been damaged since
+        registry.load_version(own, with_original=True)
     version = own or register(run, registry, found["mlflow_run"], lacking)
     registry.promote(version, who=f"training-pipeline, run {run.run_key}", why=_why(params, found))
     return _finish(run, found, version, registered=own is None, promoted=True)
