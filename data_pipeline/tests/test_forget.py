@@ -138,7 +138,9 @@ def test_it_is_gone_from_both_stores_and_does_not_come_back(command: Callable[..
     assert holding(world, GONE) == set()
     assert hashes() == after
 
-    assert command("forget", f"driver_id={GONE}", "--allow-again").out["was_on_the_list"]
+    allowed = command("forget", f"driver_id={GONE}", "--allow-again").out
+    assert allowed["was_on_the_list"]
+    assert "`data-pipeline ingest --full` reads its rows again" in allowed["note"]
     through(command, "r3", "--full")
     assert online([GONE])[0] is not None
 

@@ -270,10 +270,11 @@ def _refusal(run: ViewRun, view: ViewSpec, findings: Findings, aside: list[SetAs
     write_rows(aside, run.refused)
     write_corrections(findings.corrections, run.refused_corrections)
     failed = "; ".join(verdict.finding for verdict in findings.verdicts if verdict.status == "fail")
+    listed = {"bad rows": (aside, run.refused), "corrections": (findings.corrections, run.refused_corrections)}
+    places = [f"{what} are in {file}" for what, (rows, file) in listed.items() if rows]
     return PermanentError(
         f"{view.name} is refused, nothing was published: {failed}",
-        fix=f"See {report}; bad rows are in {run.refused}, corrections in {run.refused_corrections}. Correct the "
-        "source, or the rules in sources.yaml",
+        fix=f"See {'; '.join([str(report), *places])}. Correct the source, or the rules in sources.yaml",
     )
 
 

@@ -76,7 +76,8 @@ def judge_deletions(lacking: Lacking, checks: Checks) -> Verdict:
     if lacking.rows and lacking.empty:
         finding = f"the snapshot lacks all {lacking.rows:,} stored rows, as it has none: no rule lets it delete them"
         return Verdict("deletions", "fail", finding)
-    shares = f"{lacking.fraction:.2%} of those stored, {checks.max_deleted_fraction:.2%} allowed"
+    allowed = f"{checks.max_deleted_fraction:.2%} allowed by max_deleted_fraction"
+    shares = f"{lacking.fraction:.2%} of those stored, {allowed}"
     most = lacking.fraction > checks.max_deleted_fraction
     status: Status = checks.level("max_deleted_fraction") if most else "warn" if lacking.rows else "ok"
     finding = f"the snapshot lacks {lacking.rows - lacking.rewritten:,} rows: {shares}"

@@ -70,7 +70,9 @@ def forget(
     keys = [typed(texts, each) for each in concerned]  # one view may have a number, another its text
     if allow_again:
         was = take_off_list(settings.home, keys, view)
-        return {"join_keys": sorted(texts), "view": view, "was_on_the_list": was, "on_the_list": False}
+        note = "`data-pipeline ingest --full` reads its rows again; else only those that come from now on"
+        on_list = {"was_on_the_list": was, "on_the_list": False}
+        return {"join_keys": sorted(texts), "view": view, **on_list, "note": note if was else ""}
     task = _Task(settings, texts, concerned, load_sources(settings.feature_repo, views), view, remove=yes)
     if yes:
         put_on_list(settings.home, keys, view)
