@@ -16,7 +16,7 @@ from datetime import timedelta
 if sys.argv[1] == "ours":
     from twinserve.feast_checks import check_when_called
     check_when_called()
-from feast import *
+from feast import BatchFeatureView, Entity, FeatureService, FeatureView, Field, FileSource, Project, ValueType
 from feast.data_source import KafkaSource, PushSource, RequestSource
 from feast.types import Float32, Int64
 

@@ -34,36 +34,25 @@ class _StandIn(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # which the import system asks for
             raise AttributeError(name)
-        return typechecked if name == "typechecked" else getattr(_typeguard(), name)
+        return typechecked if name == "typechecked" else getattr(_typeguard()[0], name)
 
 
 @cache
-def _typeguard() -> ModuleType:
-    """The real one, under its own name from now on, but for its decorator."""
+def _typeguard() -> tuple[ModuleType, Callable[..., Any]]:
+    """The real one, in its place from now on with our decorator, and its own decorator."""
     sys.modules.pop(_NAME, None)
     import typeguard
 
-    typeguard.typechecked = _given_way(typeguard.typechecked)
-    return typeguard
-
-
-def _given_way(own: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(own)
-    def decorate(target: Any = None, **options: Any) -> Any:
-        if isinstance(target, type) and target.__module__.partition(".")[0] == "feast":
-            return typechecked(target)
-        return own(**options) if target is None else own(target, **options)
-
-    return decorate
+    own, typeguard.typechecked = typeguard.typechecked, typechecked
+    return typeguard, own
 
 
 def typechecked(target: Any = None, **options: Any) -> Any:
     """In place of typeguard's decorator: of a class of Feast's, the methods that definitions call check their arguments
     when they are called; all else is left to typeguard."""
     if not isinstance(target, type) or target.__module__.partition(".")[0] != "feast":
-        return (
-            _typeguard().typechecked(target, **options) if target is not None else _typeguard().typechecked(**options)
-        )
+        _, own = _typeguard()
+        return own(**options) if target is None else own(target, **options)
     for name in _CALLED:
         if isinstance(method := target.__dict__.get(name), FunctionType):
             setattr(target, name, _checked(method))
@@ -99,7 +88,7 @@ def _check(method: FunctionType, arguments: tuple[Any, ...], named: dict[str, An
 def _check_one(name: str, value: Any, expected: Any) -> None:
     if expected is Any or (isinstance(expected, type) and type(value) is expected):
         return
-    guard = _typeguard()
+    guard, _ = _typeguard()
     try:
         guard.check_type(value, expected)
     except guard.TypeCheckError as error:
