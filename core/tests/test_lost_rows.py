@@ -166,6 +166,13 @@ def test_what_a_stream_has_pushed_stays(twins: Twins) -> None:
     assert twins.online(2, 50, 51) == [21, 5, None], "later than all that is stored: not yet heard of; 51 is erased"
 
 
+def test_a_row_whose_event_time_was_corrected_to_an_earlier_one_is_written(twins: Twins) -> None:
+    earlier = twins.rows(6.5, {1: 10.0, 2: 21.0})
+    earlier.to_parquet(twins.file(6), index=False)
+    assert twins.materialize().removed == 1, "as many rows as before, none as late as the latest was"
+    twins.agree(100, 21, 3)
+
+
 @pytest.mark.parametrize("gone", [False, True], ids=["fewer rows", "no file"])
 def test_of_a_day_that_lost_rows_what_was_pushed_for_other_times_than_the_day_had_stays(
     twins: Twins, *, gone: bool
@@ -276,6 +283,10 @@ def test_of_a_file_that_was_replaced_while_it_was_read_both_are_remembered() -> 
     assert read.or_else(FileSize(11, 3, 95, 6)) == FileSize(12, -1, 95, 5)
     assert FileSize(12, 3).has_lost(FileSize(12, -1))
     assert FileSize(12, 2).has_lost(FileSize(12, -1))
+    assert FileSize(12, 0, 89, 10).has_lost(FileSize(10, 0, 90, 10)), "the latest row is gone"
+    assert FileSize(12, 0, 90, 11).has_lost(FileSize(10, 0, 90, 10)), "the earliest is"
+    assert not FileSize(12, 0, 91, 9).has_lost(FileSize(10, 0, 90, 10))
+    assert not FileSize(12).has_lost(FileSize(10, 0, 90, 10)), "of no time where one does not tell it"
     assert FileSize.from_text(FileSize(12, -1, 95, 5).to_text()) == FileSize(12, -1, 95, 5)
     assert FileSize(10).or_else(FileSize(9, 0, 1, 0)) == FileSize(10), "of no time where one does not tell it"
 
@@ -306,8 +317,8 @@ def test_so_it_is_where_files_lie_in_no_folder_of_a_day(twins: Twins, folder: st
 def test_a_full_comparison_knows_what_was_written_before_the_file_was_put_in_place_of_another(twins: Twins) -> None:
     twins.store(1, {9: 9.0})
     twins.materialize()
-    early = twins.rows(1.1, {8: 8.0})  # as many rows: nobody looks
-    early.to_parquet(twins.file(1), index=False)
+    early = pa.Table.from_pandas(twins.rows(1.1, {8: 8.0}), preserve_index=False)
+    pq.write_table(early, twins.file(1), write_statistics=False)  # as many rows, of untold times: nobody looks
     twins.materialize()
     assert twins.online(9) == [9]
     assert twins.materialize(full=True).removed == 1

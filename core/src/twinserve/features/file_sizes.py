@@ -66,8 +66,15 @@ class FileSize(NamedTuple):
         return FileSize(rows, deletions, max(self.latest, other.latest), min(self.earliest, other.earliest))  # type: ignore[type-var]
 
     def has_lost(self, before: FileSize) -> bool:
-        """Whether rows have gone since; so where an older file was put in its place, which counts fewer deletions."""
-        return self.rows < before.rows or self.deletions != before.deletions
+        """Whether rows have gone since; so where an older file was put in its place, which counts fewer deletions, and
+        where the first or the last event time that it had is no longer within.
+        """
+        return self.rows < before.rows or self.deletions != before.deletions or not self._reaches(before)
+
+    def _reaches(self, before: FileSize) -> bool:
+        if None in (self.latest, self.earliest, before.latest, before.earliest):
+            return True
+        return self.earliest <= before.earliest and self.latest >= before.latest  # type: ignore[operator]
 
 
 def deletions_of(file: Path) -> int:

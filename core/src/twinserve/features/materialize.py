@@ -4,9 +4,9 @@ Incremental by what changed: each view's day files are remembered by size and mo
 the features (so a flushed or replaced Redis is filled anew). A run reads the files that are new or changed,
 however late their rows, and those of the look-back window; a file with rows ahead of our clock is read again until
 their time has come. A row is written when Redis holds none for its key, or an older one, or another one of the same
-event time: a correction, which Feast's own writer would skip. Where a file is gone or has fewer rows than it had,
-Redis's rows of that day are compared with all that is stored, and those that nobody has any more are deleted. Rows are
-staged below `TWINSERVE_HOME`: what a killed run left, the next one finishes first.
+event time: a correction, which Feast's own writer would skip. Where a file is gone or has lost rows, Redis's rows of
+its times are compared with all that is stored, and those that nobody has any more are deleted. Rows are staged
+below `TWINSERVE_HOME`: what a killed run left, the next one finishes first.
 """
 
 from __future__ import annotations
