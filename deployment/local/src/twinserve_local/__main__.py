@@ -1,0 +1,19 @@
+"""The console script `twinserve-local`: it ends in order from its first moment, before what it needs is imported."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from twinserve.signals import leave_at_once
+
+
+def main() -> NoReturn:
+    """The console script."""
+    leave_at_once()
+    from twinserve_local.cli import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()
