@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,9 @@ def test_defaults(tmp_path: Path, pipeline: Any) -> None:
     assert rules.lookback().total_seconds() == 3600
 
 
-def test_the_example_is_valid() -> None:
-    rules = load_sources(REPO, [])
+def test_the_example_is_valid(pipeline: Any) -> None:
+    features = {"conv_rate": "FLOAT", "acc_rate": "FLOAT", "avg_daily_trips": "INT64"}
+    rules = load_sources(REPO, [replace(pipeline.view, name="driver_stats", features=features)])
     assert rules["driver_stats"].rename == {"datetime": "event_timestamp"}
 
 
@@ -38,7 +40,7 @@ def test_the_example_is_valid() -> None:
         ("views: {visits: {table: v, checks: {freshness: {max_age_hours: 1, on_failure: shrug}}}}", "on_failure"),
         ("views: {visits: {table: v, checks: {columns: {rat: {min: 0}}}}}", "rat, not in the view"),
         ("views: {visits: {table: v, rename: {a: b}}}", "b, not in the view"),
-        ("views: {other: {table: v}}", "says nothing of the feature view visits"),
+        ("views: {}", "says nothing of the feature view visits"),
         ("views: [", "is no YAML"),
         ("", "sources.yaml"),
     ],
@@ -46,6 +48,23 @@ def test_the_example_is_valid() -> None:
 def test_mistakes_are_named(tmp_path: Path, pipeline: Any, text: str, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         load_sources(write(tmp_path, text), [pipeline.view])
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "name", "meant"),
+    [
+        ("views:\n  visit:\n    table: v\n", 2, "visit", " (did you mean visits?)"),
+        ("views:\n  visits: {table: v}\n  visitors: {table: v}\n", 3, "visitors", ""),
+        ("views:\n  visits: {table: v}\n  prices:\n    table: v\n", 3, "prices", ""),
+    ],
+)
+def test_a_view_that_no_definition_has_is_a_mistake(
+    tmp_path: Path, pipeline: Any, text: str, line: int, name: str, meant: str
+) -> None:
+    with pytest.raises(BadInput) as refused:
+        load_sources(write(tmp_path, text), [pipeline.view])
+    said = f"sources.yaml, line {line}, column 3: views.{name}: no definition has a feature view of that name; "
+    assert f"{said}there are visits. Correct the name{meant}, or take it out" in str(refused.value)
 
 
 def test_no_file(tmp_path: Path) -> None:
@@ -113,6 +132,8 @@ def test_a_view_has_a_table_or_a_file(tmp_path: Path, pipeline: Any, text: str) 
         (", compare_days: 0.5, lookback_minutes: 6000", True, 100),
     ],
 )
-def test_how_far_back_rows_are_compared(tmp_path: Path, text: str, by_event: bool, hours: float) -> None:
-    rules = load_sources(write(tmp_path, f"views: {{visits: {{table: t{text}}}}}"), [])["visits"]
+def test_how_far_back_rows_are_compared(
+    tmp_path: Path, pipeline: Any, text: str, by_event: bool, hours: float
+) -> None:
+    rules = load_sources(write(tmp_path, f"views: {{visits: {{table: t{text}}}}}"), [pipeline.view])["visits"]
     assert rules.lookback(by_event=by_event).total_seconds() == hours * 3600

@@ -11,6 +11,7 @@ TwinserveError
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from enum import IntEnum
 
 _LOGIN = re.compile(r"(?<=://)[^\s/]+@")  # user and password of a URL, wherever a library quotes one
@@ -46,6 +47,14 @@ class TwinserveError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_rebuild, (type(self), self.what, self.fix))
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """The question, in parentheses, where one of `names` is near to what was written; else nothing."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, sorted(names), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def _rebuild(kind: type[TwinserveError], what: str, fix: str) -> TwinserveError:

@@ -10,10 +10,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from twinserve.errors import BadInput, StepMissing
+from twinserve.errors import BadInput, StepMissing, did_you_mean
 from twinserve.features.deleted_rows import DELETED
 from twinserve.features.views import ViewSpec
-from twinserve.yaml_files import read_model
+from twinserve.yaml_files import read_model, read_yaml
 
 Level = Literal["warn", "fail"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -132,9 +132,21 @@ def load_sources(feature_repo: Path, views: Iterable[ViewSpec]) -> dict[str, Sou
     if not file.is_file():
         raise StepMissing(f"no {file}", fix="Write one: it names the source of each feature view")
     document = read_model(file, _Document)
+    views = list(views)
+    _refuse_unknown(file, document.views, [view.name for view in views])
     for view in views:
         _refuse_misfit(file, view, document.views.get(view.name))
     return document.views
+
+
+def _refuse_unknown(file: Path, written: Iterable[str], defined: list[str]) -> None:
+    if unknown := [name for name in written if name not in defined]:
+        name, place = unknown[0], read_yaml(file).place(["views", unknown[0]])
+        raise BadInput(
+            f"{file}, {place}: views.{name}: no definition has a feature view of that name; there are "
+            f"{', '.join(defined)}",
+            fix=f"Correct the name{did_you_mean(name, set(defined) - set(written))}, or take it out",
+        )
 
 
 def _refuse_misfit(file: Path, view: ViewSpec, rules: SourceRules | None) -> None:
