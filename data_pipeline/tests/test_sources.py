@@ -98,10 +98,62 @@ def test_a_view_without_time_of_writing(pipeline_in: Any, tmp_path: Path, rules:
     assert "created" not in found.source_of
 
 
-@pytest.mark.parametrize("missing", ["shop", "rate", "event_timestamp", "created"])
+@pytest.mark.parametrize("missing", ["shop", "rate", "event_timestamp"])
 def test_a_missing_column_is_named(pipeline: Any, rules: Callable[..., Any], missing: str) -> None:
     with pytest.raises(BadInput, match=f"table t has no column {missing} for the feature view visits; it has"):
-        map_columns(pipeline.view, rules(), COLUMNS - {missing}, "table t")
+        map_columns(pipeline.view, rules(created=None), COLUMNS - {missing}, "table t")
+
+
+@pytest.mark.parametrize(
+    ("changes", "absent", "named", "fix"),
+    [
+        (
+            {"deleted": "removed_at"},
+            "shop",
+            "shop, removed_at (named by views.visits.deleted)",
+            "Add it at the source, or a `rename` in sources.yaml. Correct `deleted` in sources.yaml",
+        ),
+        (
+            {"deleted": "gone_ta"},
+            None,
+            "gone_ta (named by views.visits.deleted)",
+            "Correct `deleted` in sources.yaml (did you mean gone_at?)",
+        ),
+        (
+            {},
+            "created",
+            "created (named by views.visits.created)",
+            "Name the right one as `created` in sources.yaml, "
+            "or write null if the source does not tell when a row was written",
+        ),
+        (
+            {"rename": {"ccnt": "rate"}},
+            "rate",
+            "rate (views.visits.rename reads it from ccnt: not there either)",
+            "Correct `rename` in sources.yaml (did you mean cnt?)",
+        ),
+        (
+            {"rename": {"whn": "event_timestamp"}, "created": None},
+            "event_timestamp",
+            "event_timestamp (views.visits.rename reads it from whn: not there either)",
+            "Correct `rename` in sources.yaml",
+        ),
+    ],
+)
+def test_the_rule_that_asks_for_a_missing_column_is_named(
+    pipeline: Any, rules: Callable[..., Any], changes: dict[str, Any], absent: str | None, named: str, fix: str
+) -> None:
+    pipeline.rules, there = rules(**changes), (COLUMNS | {"gone_at", "cnt"}) - {absent}
+    with pytest.raises(BadInput) as refused:
+        map_columns(pipeline.view, pipeline.rules, there, "t")
+    has = ", ".join(sorted(there))
+    assert str(refused.value) == f"t has no column {named} for the feature view visits; it has {has}. {fix}"
+
+
+def test_a_wide_source_names_some_columns_and_counts_the_others(pipeline: Any, rules: Callable[..., Any]) -> None:
+    there = (COLUMNS - {"rate"}) | {f"x{number:02}" for number in range(20)}
+    with pytest.raises(BadInput, match=r"it has count, created, .*, x15 and 4 more\."):
+        map_columns(pipeline.view, rules(), there, "t")
 
 
 @pytest.mark.parametrize(
@@ -132,8 +184,6 @@ def test_a_view_has_a_table_or_a_file(tmp_path: Path, pipeline: Any, text: str) 
         (", compare_days: 0.5, lookback_minutes: 6000", True, 100),
     ],
 )
-def test_how_far_back_rows_are_compared(
-    tmp_path: Path, pipeline: Any, text: str, by_event: bool, hours: float
-) -> None:
+def test_how_far_back_rows_are_compared(tmp_path: Path, pipeline: Any, text: str, by_event: bool, hours: float) -> None:
     rules = load_sources(write(tmp_path, f"views: {{visits: {{table: t{text}}}}}"), [pipeline.view])["visits"]
     assert rules.lookback(by_event=by_event).total_seconds() == hours * 3600

@@ -53,7 +53,7 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     """The question, in parentheses, where one of `names` is near to what was written; else nothing."""
     from difflib import get_close_matches
 
-    near = get_close_matches(name, sorted(names), n=1)
+    near = get_close_matches(name, sorted(names), n=1, cutoff=0.7)
     return f" (did you mean {near[0]}?)" if near else ""
 
 

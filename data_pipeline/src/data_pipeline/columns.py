@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from data_pipeline.sources import SourceRules
-from twinserve.errors import BadInput
+from twinserve.errors import BadInput, did_you_mean
 from twinserve.features.deleted_rows import DELETED
 from twinserve.features.views import ViewSpec
 from twinserve.source_values.renaming import source_columns
+
+COLUMNS_NAMED = 20
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ def map_columns(view: ViewSpec, rules: SourceRules, available: Collection[str], 
         place: the table or file, for the message.
 
     Raises:
-        BadInput: a column is missing; names it and what is there. Or `deleted` names one that is something else.
+        BadInput: a column is missing; names it, the rule that asks for it, and what is there. Or `deleted` names one
+            that is something else.
     """
     source_of = source_columns(view.columns, rules.rename, available, place)
     if view.created:
@@ -47,11 +51,14 @@ def map_columns(view: ViewSpec, rules: SourceRules, available: Collection[str], 
     if rules.deleted:
         _refuse_double(view, rules.deleted, source_of)
         source_of[DELETED] = rules.deleted
-    if missing := [source for source in source_of.values() if source not in available]:
-        there = ", ".join(sorted(available)[:20])
+    free = set(available) - set(source_of.values())
+    asked_by = {source: name for name, source in reversed(source_of.items()) if source not in available}
+    if missing := [_lack(view, rules, name, source, free) for source, name in reversed(asked_by.items())]:
+        more = f" and {len(available) - COLUMNS_NAMED} more" if len(available) > COLUMNS_NAMED else ""
         raise BadInput(
-            f"{place} has no column {', '.join(missing)} for the feature view {view.name}; it has {there}",
-            fix="Add it at the source, or a `rename` in sources.yaml",
+            f"{place} has no column {', '.join(lack.column for lack in missing)} for the feature view {view.name}; "
+            f"it has {', '.join(sorted(available)[:COLUMNS_NAMED])}{more}",
+            fix=". ".join(dict.fromkeys(lack.fix for lack in missing)),
         )
     return ColumnMap(source_of, source_of[view.created or view.timestamp])
 
@@ -63,3 +70,28 @@ def _refuse_double(view: ViewSpec, deleted: str, source_of: dict[str, str]) -> N
             f"sources.yaml: {view.name}.deleted names {deleted}, from which {', '.join(fed)} is read",
             fix="Name a column that says of a row that its key was deleted, and nothing else",
         )
+
+
+class _Lack(NamedTuple):
+    """A column that is not at the source, with the rule that asks for it; what to do."""
+
+    column: str
+    fix: str
+
+
+def _lack(view: ViewSpec, rules: SourceRules, name: str, source: str, free: Collection[str]) -> _Lack:
+    where, near = f"views.{view.name}", did_you_mean(source, free)
+    if name == DELETED:
+        return _Lack(f"{source} (named by {where}.deleted)", f"Correct `deleted` in sources.yaml{near}")
+    if name == view.created and rules.created:
+        none = "write null if the source does not tell when a row was written"
+        return _Lack(
+            f"{source} (named by {where}.created)", f"Name the right one as `created` in sources.yaml{near}, or {none}"
+        )
+    if others := [old for old, new in rules.rename.items() if new == name]:
+        near = did_you_mean(others[0], free)
+        return _Lack(
+            f"{source} ({where}.rename reads it from {', '.join(others)}: not there either)",
+            f"Correct `rename` in sources.yaml{near}",
+        )
+    return _Lack(source, "Add it at the source, or a `rename` in sources.yaml")
