@@ -19,6 +19,7 @@ from data_pipeline.interval import Interval
 from data_pipeline.offline_files import day_files
 from data_pipeline.publishing import snapshot
 from twinserve.errors import PermanentError
+from twinserve.features.deleted_rows import DELETED
 from twinserve.features.file_sizes import deletions_of
 from twinserve.ledger import LedgerMismatch
 
@@ -275,6 +276,35 @@ def test_an_older_read_published_last_brings_nothing_back(
     pipeline.now += timedelta(minutes=1)
     pipeline.through(source_file(rows), "back")
     assert set(pipeline.stored()["shop"]) == {1, 2, 3, 4}
+
+
+def marked(home: Any) -> list[tuple[int, bool]]:
+    """The key of each stored row, and whether it says that the key was deleted."""
+    stored = home.stored()
+    marks = stored[DELETED].notna() if DELETED in stored else [False] * len(stored)
+    return sorted(zip(stored["shop"].tolist(), marks, strict=True))
+
+
+@pytest.mark.parametrize(("compared", "of_shop_1"), [("keys", [(1, False), (1, True)]), ("rows", [(1, True)])])
+def test_a_mark_and_a_snapshot_of_one_view(
+    pipeline: Any, visits: Frames, source_file: Files, rules: Any, compared: str, of_shop_1: list[tuple[int, bool]]
+) -> None:
+    """A marked row is there for the snapshot as any other; a key without a row at all loses its mark too."""
+    pipeline.rules, rows = rules(deleted="gone", snapshot=compared, checks=SNAPSHOT), visits(4, shops=4)
+    rows["gone"] = False
+    others, one = rows[rows["shop"] > 2], rows[rows["shop"] == 1]
+    pipeline.through(source_file(rows))
+    deletion = one.assign(event_timestamp=one["event_timestamp"] + timedelta(hours=1), gone=True)
+    pipeline.now += timedelta(minutes=1)
+    pipeline.ingest(source_file(pd.concat([deletion, others])), "waits")
+    outcome = pipeline.through(source_file(pd.concat([deletion, others])), "marked")
+    assert marked(pipeline) == [*of_shop_1, (3, False), (4, False)]
+    assert (outcome["rows_marked_deleted"], outcome["rows_deleted"]) == (1, 3 - len(of_shop_1))
+    pipeline.now += timedelta(minutes=1)
+    assert pipeline.through(source_file(others), "purged")["rows_deleted"] == len(of_shop_1)
+    pipeline.clean("waits")
+    pipeline.validate("waits")
+    assert marked(pipeline) == [(3, False), (4, False)]
 
 
 def killed(*_: Any, **__: Any) -> None:
