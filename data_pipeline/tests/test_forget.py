@@ -15,9 +15,11 @@ import pytest
 import redis
 from small_feature_repo import write_feature_repo
 
+from data_pipeline.forgetting.copies import forget_run
 from data_pipeline.forgetting.entity_key import KeyColumns, parse_key, source_columns, stored_columns
 from data_pipeline.forgetting.forgotten_keys import ForgottenKeys, put_on_list, take_off_list
 from data_pipeline.forgetting.parquet_rows import rows_by_columns, rows_by_json
+from data_pipeline.run_folder import ViewRun
 from twinserve import atomic
 from twinserve.embedded.redis import leased_redis
 from twinserve.errors import BadInput, ExitCode
@@ -327,6 +329,18 @@ def test_a_page_is_known_by_the_rows_that_it_quotes() -> None:
     assert key.in_report("<code>{&#34;rate&#34;: 1, &#34;shop&#34;: 7, &#34;x&#34;: 2}</code>")
     assert key.in_report("<code>{&#34;shop&#34;: &#34;7&#34;}</code>")
     assert not key.in_report("<code>{&#34;shop&#34;: 77}</code> 7 rows")
+
+
+@pytest.mark.parametrize("name", ["clean", "present", "deleted", "refused_deletions"])
+def test_a_run_that_holds_the_key_in_any_of_its_files_begins_again(tmp_path: Path, name: str) -> None:
+    run, key = ViewRun(tmp_path, "visits", "r1"), stored_columns({"shop": "7"}, VIEW)
+    run.folder.mkdir()
+    file: Path = getattr(run, name)
+    pq.write_table(pa.table({"shop": [6, 7, 7]}), file)
+    run.finish("ingest", {})
+    assert forget_run(run, key, [], remove=False) == forget_run(run, key, [], remove=True) == 2
+    assert not file.exists()
+    assert not run.did("ingest")
 
 
 def test_the_list_names_nobody(tmp_path: Path) -> None:

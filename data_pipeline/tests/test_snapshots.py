@@ -79,6 +79,47 @@ def test_more_than_a_source_loses_in_its_usual_life_is_refused(
     assert outcome["rows_deleted"] == 8
 
 
+def test_what_a_refused_snapshot_would_have_deleted_is_listed(
+    pipeline: Any, visits: Frames, source_file: Files, rules: Any
+) -> None:
+    pipeline.rules, rows = rules(snapshot="rows"), visits(8)
+    pipeline.through(source_file(rows))
+    pipeline.now += timedelta(minutes=1)
+    anew = rows.tail(4).assign(created=rows["created"] + timedelta(minutes=1))
+    with pytest.raises(PermanentError) as refused:
+        pipeline.through(source_file(anew), "r2")
+    listed = pipeline.run("r2").refused_deletions
+    assert f"rows that would be deleted are in {listed}" in str(refused.value)
+    assert str(refused.value).endswith(
+        "Correct the source, or views.visits.checks.max_deleted_fraction in sources.yaml"
+    )
+    found = pq.read_table(listed)
+    assert found.column_names == ["shop", "event_timestamp", "created"]
+    assert rows_of(found.to_pandas()) == rows_of(rows.head(4)), "those that the source has anew are no deletions"
+    page = (pipeline.root / "reports" / "r2.html").read_text()
+    assert f"would have been deleted, as the source no longer has them, are in {listed}" in page
+    pipeline.now += timedelta(minutes=1)
+    outcome = pipeline.through(source_file(rows.head(7)), "r2")
+    page = Path(outcome["report"]).read_text()
+    assert f"were deleted, as the source no longer has them, are in {outcome['deleted_listed']}" in page
+
+
+def test_a_snapshot_that_is_refused_for_another_reason_lists_no_deletion_of_an_earlier_try(
+    pipeline: Any, visits: Frames, source_file: Files, rules: Any
+) -> None:
+    pipeline.rules, rows = rules(snapshot="rows", checks={"max_bad_fraction": 0.1}), visits(8)
+    pipeline.through(source_file(rows))
+    pipeline.now += timedelta(minutes=1)
+    with pytest.raises(PermanentError, match="rows that would be deleted"):
+        pipeline.through(source_file(rows.head(4)), "r2")
+    with pytest.raises(
+        PermanentError, match=r"Correct the source, or views\.visits\.checks\.max_bad_fraction"
+    ) as refused:
+        pipeline.through(source_file(rows.assign(rate=7.0)), "r2")
+    assert "deleted are in" not in str(refused.value)
+    assert not pipeline.run("r2").refused_deletions.exists()
+
+
 @pytest.mark.parametrize("allowed", [{"max_deleted_fraction": 1.0}, {"on_failure": "warn"}])
 def test_an_empty_source_deletes_nothing_whatever_is_allowed(
     pipeline: Any, visits: Frames, source_file: Files, rules: Any, allowed: Any

@@ -33,6 +33,7 @@ class ViewRun:
         self.deleted = self.folder / "deleted.parquet"
         self.refused = self.folder / "refused.parquet"
         self.refused_corrections = self.folder / "refused-corrections.parquet"
+        self.refused_deletions = self.folder / "refused-deletions.parquet"
         self.changes = Changes(self.folder / "changes.json")
 
     def alone(self, step: str) -> AbstractContextManager[None]:

@@ -21,7 +21,7 @@ from data_pipeline.publish import Plan, Publisher
 from data_pipeline.publishing.corrections import Correction, CorrectionLog, write_corrections
 from data_pipeline.publishing.read_times import ReadTimes
 from data_pipeline.publishing.settle import settle
-from data_pipeline.publishing.snapshot import WholeRead, drop_undeleted
+from data_pipeline.publishing.snapshot import Lacking, WholeRead, drop_undeleted
 from data_pipeline.publishing.stored_columns import refuse_lost_columns, renamed
 from data_pipeline.quarantine import Quarantine, SetAside, write_rows
 from data_pipeline.raw_rows import originals, without_order
@@ -125,8 +125,10 @@ def explore_and_validate(
             *(Verdict("definition", "warn", finding) for finding in [renamed(view)] if finding),
         ]
         findings = _findings(run, view, rows, verdicts, cleaned, now, ledger, publisher.listed(rows.superseded, plan))
+        findings.notes.extend(_deletions_listed(run, lacking, passed=findings.passed))
         write_atomically(places.report, render(view, findings))
         if not findings.passed:
+            _list_refused_deletions(run, snapshot, lacking)
             raise _refusal(run, view, findings, rows.aside, places.report)
         quarantined = places.quarantine.record(rows.fresh, places.report.stem)
         published = publisher.publish(rows.good, findings.corrections)
@@ -253,6 +255,14 @@ def _findings(
     )
 
 
+def _deletions_listed(run: ViewRun, lacking: Lacking | None, *, passed: bool) -> list[str]:
+    """Where, and not which: a page that quotes no key need not go when a key is forgotten."""
+    if not lacking or not lacking.rows:
+        return []
+    file, what = (run.deleted, "were deleted") if passed else (run.refused_deletions, "would have been deleted")
+    return [f"Keys and times of the stored rows that {what}, as the source no longer has them, are in {file}."]
+
+
 def _marked(good: pa.Table) -> int:
     return good.num_rows - good[DELETED].null_count if DELETED in good.column_names else 0
 
@@ -265,16 +275,29 @@ def _examples(aside: list[SetAside]) -> list[tuple[str, str]]:
     return list(found.items())[:EXAMPLES]
 
 
+def _list_refused_deletions(run: ViewRun, snapshot: WholeRead | None, lacking: Lacking | None) -> None:
+    if snapshot and lacking and lacking.rows:
+        snapshot.list_lacking(run.refused_deletions)
+    else:
+        run.refused_deletions.unlink(missing_ok=True)
+
+
 def _refusal(run: ViewRun, view: ViewSpec, findings: Findings, aside: list[SetAside], report: Path) -> PermanentError:
     # not in the quarantine: the next run would take the rows for known ones, and let them pass
     write_rows(aside, run.refused)
     write_corrections(findings.corrections, run.refused_corrections)
-    failed = "; ".join(verdict.finding for verdict in findings.verdicts if verdict.status == "fail")
-    listed = {"bad rows": (aside, run.refused), "corrections": (findings.corrections, run.refused_corrections)}
+    failed = [verdict for verdict in findings.verdicts if verdict.status == "fail"]
+    listed = {
+        "bad rows": (aside, run.refused),
+        "corrections": (findings.corrections, run.refused_corrections),
+        "rows that would be deleted": (run.refused_deletions.exists(), run.refused_deletions),
+    }
     places = [f"{what} are in {file}" for what, (rows, file) in listed.items() if rows]
+    rules = " and ".join(f"views.{view.name}.{verdict.rule}" for verdict in failed if verdict.rule)
     return PermanentError(
-        f"{view.name} is refused, nothing was published: {failed}",
-        fix=f"See {'; '.join([str(report), *places])}. Correct the source, or the rules in sources.yaml",
+        f"{view.name} is refused, nothing was published: {'; '.join(verdict.finding for verdict in failed)}",
+        fix=f"See {'; '.join([str(report), *places])}. Correct the source"
+        + (f", or {rules} in sources.yaml" if rules else ""),
     )
 
 

@@ -16,11 +16,16 @@ Status = Literal["ok", "warn", "fail"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """One check of the batch and what came of it."""
+    """One check of the batch and what came of it.
+
+    Attributes:
+        rule: what in the view's part of sources.yaml decides; empty where no rule does.
+    """
 
     check: str
     status: Status
     finding: str
+    rule: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,9 @@ def judge_corrections(ledger: Ledger, rule: Rule) -> Verdict:
     counts = {**ledger.went, **ledger.ignored}
     found = [f"{counts[name]:,} {meaning}" for name, meaning in _CORRECTED.items() if counts.get(name)]
     status: Status = "fail" if counts.get("refused") else "warn" if found else "ok"
-    return Verdict("corrections", status, f"rule {rule}: {'; '.join(found) or 'no row differs from a stored one'}")
+    return Verdict(
+        "corrections", status, f"rule {rule}: {'; '.join(found) or 'no row differs from a stored one'}", "corrections"
+    )
 
 
 def judge_deletions(lacking: Lacking, checks: Checks) -> Verdict:
@@ -82,7 +89,7 @@ def judge_deletions(lacking: Lacking, checks: Checks) -> Verdict:
     status: Status = checks.level("max_deleted_fraction") if most else "warn" if lacking.rows else "ok"
     finding = f"the snapshot lacks {lacking.rows - lacking.rewritten:,} rows: {shares}"
     more = f"; of {lacking.rewritten:,} more it has another time of writing, which replaces them"
-    return Verdict("deletions", status, finding + more * bool(lacking.rewritten))
+    return Verdict("deletions", status, finding + more * bool(lacking.rewritten), "checks.max_deleted_fraction")
 
 
 def judge_late_deletions(rows: int) -> list[Verdict]:
@@ -98,13 +105,15 @@ def judge_late_deletions(rows: int) -> list[Verdict]:
 
 def _volume(batch: Batch, checks: Checks) -> Verdict:
     status: Status = "ok" if batch.pulled >= checks.min_rows else checks.level("min_rows")
-    return Verdict("volume", status, f"{batch.pulled:,} rows pulled, at least {checks.min_rows:,} expected")
+    return Verdict(
+        "volume", status, f"{batch.pulled:,} rows pulled, at least {checks.min_rows:,} expected", "checks.min_rows"
+    )
 
 
 def _bad_rows(batch: Batch, checks: Checks) -> Verdict:
     status: Status = "ok" if batch.bad_fraction <= checks.max_bad_fraction else checks.level("max_bad_fraction")
     shares = f"{batch.bad_fraction:.2%} of the rows are bad, {checks.max_bad_fraction:.2%} allowed"
-    return Verdict("bad rows", status, f"{batch.bad:,} rows set aside: {shares}")
+    return Verdict("bad rows", status, f"{batch.bad:,} rows set aside: {shares}", "checks.max_bad_fraction")
 
 
 def _freshness(batch: Batch, rule: Freshness | None, now: datetime) -> Iterator[Verdict]:
@@ -114,4 +123,4 @@ def _freshness(batch: Batch, rule: Freshness | None, now: datetime) -> Iterator[
     late = age > timedelta(hours=rule.max_age_hours)
     hours = age.total_seconds() / 3600
     finding = f"newest event {batch.newest:%Y-%m-%d %H:%M} UTC, {hours:,.1f} h ago, {rule.max_age_hours:g} h allowed"
-    yield Verdict("freshness", rule.on_failure if late else "ok", finding)
+    yield Verdict("freshness", rule.on_failure if late else "ok", finding, "checks.freshness")

@@ -46,8 +46,8 @@ def forget_run(run: ViewRun, stored: KeyColumns, source: Sequence[KeyColumns], *
     """
     files = parquet_in(run.raw)
     found = sum(rows_by_columns(file, [*source, stored], remove=False) for file in files)
-    typed = [file for file in (run.clean, run.present, run.deleted) if file.exists()]
-    found += sum(rows_by_columns(file, [stored], remove=False) for file in typed)
+    typed = (run.clean, run.present, run.deleted, run.refused_deletions)
+    found += sum(rows_by_columns(file, [stored], remove=False) for file in typed if file.exists())
     for file, column, ways in (
         (run.refused, "original", source),
         (run.refused_corrections, "row", [stored]),
@@ -55,7 +55,7 @@ def forget_run(run: ViewRun, stored: KeyColumns, source: Sequence[KeyColumns], *
         found += rows_by_json(file, column, ways, remove=False) if file.exists() else 0
     if found and remove:
         run.begin("ingest")
-        for file in (run.clean, run.present, run.deleted, run.rejected, run.refused, run.refused_corrections):
+        for file in (*typed, run.rejected, run.refused, run.refused_corrections):
             file.unlink(missing_ok=True)
         shutil.rmtree(run.raw, ignore_errors=True)
     return found

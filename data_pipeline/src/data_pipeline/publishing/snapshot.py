@@ -22,6 +22,8 @@ from twinserve.features.views import ViewSpec
 from twinserve.ledger import Ledger
 from twinserve.times import as_micros
 
+Flags = npt.NDArray[np.bool_]
+
 
 @dataclass(frozen=True)
 class Lacking:
@@ -72,13 +74,17 @@ class WholeRead:
         known = self._known()
         if unreadable := self.present.num_rows - known.num_rows:
             return Lacking(self._stored(), 0, unreadable)
-        events = [*self.view.join_keys, self.view.timestamp]
-        there: Marks = np.unique(marks(known, events)) if self.compared == "rows" else np.array([], np.uint64)
         stored = gone = rewritten = 0
-        for _, rows, lost in self._days(known):
-            stored, gone = stored + lost.size, gone + int(lost.sum())
-            rewritten += int(np.isin(marks(rows.filter(pa.array(lost)), events), there).sum()) if lost.any() else 0
+        for rows, lost, anew in self._lost(known):
+            stored, gone, rewritten = stored + rows.num_rows, gone + int(lost.sum()), rewritten + int(anew.sum())
         return Lacking(stored, gone, empty=not self.present.num_rows, rewritten=rewritten)
+
+    def list_lacking(self, file: Path) -> None:
+        """Save keys and times of the stored rows that the source lacks, `rewritten` ones apart, for a person to see."""
+        names = identity(self.view)
+        gone = [rows.filter(pa.array(lost & ~anew)).select(names) for rows, lost, anew in self._lost(self._known())]
+        with atomic_file(file) as draft:
+            pq.write_table(pa.concat_tables(gone), draft)
 
     def take_effect(self, lacking: Lacking) -> int:
         """Delete what `lacking` counts, and note what the source had: no older read brings back what it had not.
@@ -126,13 +132,20 @@ class WholeRead:
     def _names(self) -> list[str]:
         return compared_columns(self.view, self.compared)
 
-    def _days(self, known: pa.Table) -> Iterator[tuple[date, pa.Table, npt.NDArray[np.bool_]]]:
+    def _days(self, known: pa.Table) -> Iterator[tuple[date, pa.Table, Flags]]:
         """Each stored day, its rows, and which of them the source lacks."""
         there: Marks = np.unique(marks(known, self._names))
         for day in day_files(self.view):
             rows = read_day(self.view, day).rows
             later = self.times.of(day, marks(rows, identity(self.view))) > as_micros(self.read_at)
             yield day, rows, ~np.isin(marks(rows, self._names), there) & ~later
+
+    def _lost(self, known: pa.Table) -> Iterator[tuple[pa.Table, Flags, Flags]]:
+        """The rows of each stored day, which of them the source lacks, and which of these it has but for `created`."""
+        events = [*self.view.join_keys, self.view.timestamp]
+        there: Marks = np.unique(marks(known, events)) if self.compared == "rows" else np.array([], np.uint64)
+        for _, rows, lost in self._days(known):
+            yield rows, lost, lost & np.isin(marks(rows, events), there) if lost.any() else lost
 
     def _list(self, gone: pa.Table) -> None:
         """Add to the list. What a killed try has listed and not deleted comes again, and once is enough."""
