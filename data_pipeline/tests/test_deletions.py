@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -96,6 +97,20 @@ def test_a_deletion_in_place_and_back_again(pipeline: Any, visits: Frames, sourc
         assert outcome["ledger"]["replaced"] == 1
         assert deleted(pipeline) == ([1] if gone else [])
     assert pipeline.stored()["rate"].tolist() == rows.sort_values(["shop", "event_timestamp"])["rate"].tolist()
+
+
+def test_a_deletion_in_a_list_of_corrections_is_told_in_words(
+    pipeline: Any, visits: Frames, source_file: Files, rules: Any
+) -> None:
+    pipeline.rules, rows = rules(deleted="gone"), visits(2).assign(gone=False, rate=[0.25, 0.5])
+    pipeline.through_without_report(source_file(rows), "r1")
+    pipeline.now += timedelta(minutes=1)
+    pipeline.through_without_report(source_file(rows.assign(gone=[True, False], rate=[0.25, 0.75])), "r2")
+    marked, corrected = pipeline.corrected()
+    assert json.loads(marked["before"]) == {"rate": 0.25, "count": 0}
+    assert json.loads(marked["after"]) == {"rate": None, "count": None, "key deleted": True}
+    assert json.loads(corrected["before"]) == {"rate": 0.5, "count": 1}
+    assert json.loads(corrected["after"]) == {"rate": 0.75, "count": 1}
 
 
 @pytest.mark.parametrize(("after", "said"), [(timedelta(), False), (HOUR, True)])

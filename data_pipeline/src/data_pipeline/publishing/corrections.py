@@ -12,9 +12,11 @@ import pyarrow.parquet as pq
 
 from data_pipeline.offline_files import identity
 from twinserve.atomic import atomic_file
+from twinserve.features.deleted_rows import DELETED
 from twinserve.features.views import ViewSpec
 
 Decision = Literal["replaced", "filled", "superseded", "keep_first", "older_read", "refused"]
+KEY_DELETED = "key deleted"  # what a person reads for the mark of a deletion
 SCHEMA = pa.schema([(name, pa.string()) for name in ("row", "before", "after", "decision")])
 
 
@@ -23,7 +25,7 @@ class Correction(NamedTuple):
 
     Attributes:
         row: its keys and times, as JSON by stored column.
-        before: the features that were there first, as JSON.
+        before: the features that were there first, as JSON; with `"key deleted": true` where the row says so.
         after: those that came against them.
         decision: `replaced`: the store holds `after` now. `filled`: so it does, and they differ in columns alone that
             the stored row had not. `superseded`: both were in one read, `after` is the later. `keep_first` and
@@ -49,7 +51,12 @@ def corrections(before: pa.Table, after: pa.Table, view: ViewSpec, decision: Dec
 
 
 def _texts(table: pa.Table, columns: list[str]) -> list[str]:
-    return [json.dumps(row, default=_plain, ensure_ascii=False) for row in table.select(columns).to_pylist()]
+    rows = (_told(row) for row in table.select(columns).to_pylist())
+    return [json.dumps(row, default=_plain, ensure_ascii=False) for row in rows]
+
+
+def _told(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, KEY_DELETED: True} if row.pop(DELETED, None) else row
 
 
 def _plain(value: Any) -> str:
