@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +16,11 @@ import pytest
 import redis
 from small_feature_repo import write_feature_repo
 
+from data_pipeline.forgetting.command import forget
 from data_pipeline.forgetting.copies import forget_run
 from data_pipeline.forgetting.entity_key import KeyColumns, parse_key, source_columns, stored_columns
 from data_pipeline.forgetting.forgotten_keys import ForgottenKeys, put_on_list, take_off_list
+from data_pipeline.forgetting.held_runs import HeldRuns
 from data_pipeline.forgetting.parquet_rows import rows_by_columns, rows_by_json
 from data_pipeline.run_folder import ViewRun
 from twinserve import atomic
@@ -153,9 +156,43 @@ def test_a_dry_run_changes_nothing_and_counts_the_same(command: Callable[..., Re
     said = command("forget", f"driver_id={GONE}").out
     assert (said["found"], said["removed"], said["on_the_list"]) == (True, False, False)
     assert (copies(world), hashes()) == (files, held)
-    assert command("forget", f"driver_id={GONE}", "--yes").out["rows"] == said["rows"]
+    removed = command("forget", f"driver_id={GONE}", "--yes").out
+    assert all(removed[part] == said[part] for part in ("rows", "runs", "begin_again"))
     nothing = command("forget", f"driver_id={GONE}", "--yes")
     assert (nothing.code, nothing.out["found"]) == (0, False)
+
+
+@pytest.mark.integration
+def test_the_runs_that_lose_rows_are_named_with_what_begins_them_anew(
+    command: Callable[..., Result], world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command("ingest", "--run-key", "r2", "--full")
+    said = forget([f"driver_id={GONE}"], None, load_settings(), yes=True)
+    text = capsys.readouterr().out
+    assert "data pipeline runs: r1, r2\n" in text
+    assert "with the options that they had:\n  data-pipeline ingest --run-key r2\n" in text
+    assert said["runs"] == {"data pipeline runs": ["r1", "r2"], "batch runs": ["b1"], "training runs": ["t1"]}
+    assert said["begin_again"] == ["data-pipeline ingest --run-key r2"]
+    refused = command("clean", "--run-key", "r2")
+    assert "Run `data-pipeline ingest --run-key r2` first" in refused.err
+    command(*shlex.split(said["begin_again"][0])[1:])
+    assert command("clean", "--run-key", "r2").code == 0
+
+
+def test_a_run_of_several_views_begins_anew_for_those_that_lost_rows(tmp_path: Path) -> None:
+    runs, key = HeldRuns(), "scheduled__2026-01-05T00:00:00+00:00"
+    for name in ("visits", "prices", "weather"):
+        (tmp_path / key / name).mkdir(parents=True)
+    runs.note_own(ViewRun(tmp_path / key, "weather", key), ended=True)
+    runs.note_own(ViewRun(tmp_path / key, "prices", key), ended=False)
+    assert runs.commands() == [f"data-pipeline ingest --run-key {key} --view prices"]
+    for name in ("visits", "weather"):
+        runs.note_own(ViewRun(tmp_path / key, name, key), ended=False)
+    assert runs.commands() == [f"data-pipeline ingest --run-key {key}"]
+    for number in range(11):
+        runs.note("data pipeline runs", f"r{number}")
+    assert runs.named("data pipeline runs") == f": {key}, r0, r1, r2, r3, r4, r5, r6, r7, r8 and 2 more"
+    assert runs.named("offline store") == ""
 
 
 @pytest.mark.integration

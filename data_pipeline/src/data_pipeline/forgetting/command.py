@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from data_pipeline.forgetting.copies import (
@@ -25,9 +25,11 @@ from data_pipeline.forgetting.entity_key import (
     typed,
 )
 from data_pipeline.forgetting.forgotten_keys import ForgottenKeys, put_on_list, take_off_list
+from data_pipeline.forgetting.held_runs import OWN, HeldRuns
 from data_pipeline.forgetting.offline_rows import forget_read_times, forget_staged, forget_stored
 from data_pipeline.offline_files import publishing
 from data_pipeline.publishing.read_times import ReadTimes
+from data_pipeline.run_folder import STEPS
 from data_pipeline.sources import SourceRules, load_sources
 from twinserve.errors import BadInput
 from twinserve.features.views import ViewSpec
@@ -55,7 +57,8 @@ def forget(
         view: the only feature view concerned.
 
     Returns:
-        `found`, `removed` or not, `rows` by place, `not_reached`. The key's value is not in it: results are kept.
+        `found`, `removed` or not, `rows` by place, `runs` by kind, `begin_again`: the commands for those that were
+        under way, and `not_reached`. The key's value is not in it: results are kept.
 
     Raises:
         BadInput: no such join keys or view, a value of another type, a damaged file.
@@ -88,10 +91,12 @@ def forget(
         "found": any(rows.values()),
         "removed": yes,
         "rows": dict(rows),
+        "runs": dict(task.runs.found),
+        "begin_again": task.runs.commands(),
         "on_the_list": {known.entry(values, view) for values in keys} <= set(known.entries),
         "not_reached": [*unreached, *NOT_REACHED],
     }
-    _show(outcome)
+    _show(outcome, task.runs)
     return outcome
 
 
@@ -120,6 +125,7 @@ class _Task:
     rules: Mapping[str, SourceRules]
     view: str | None
     remove: bool
+    runs: HeldRuns = field(default_factory=HeldRuns)
 
     def run(self) -> tuple[Counter[str], list[str]]:
         """Rows by place, and what could not be reached; the online store comes last, when nothing can fill it anew."""
@@ -136,7 +142,10 @@ class _Task:
         if self.view is None:
             for folder in other_runs(self.settings.home):
                 name = f"{folder.parent.name.split('_')[0]} runs"
-                rows[name] += forget_copies(folder, ways, remove=self.remove)
+                found = forget_copies(folder, ways, remove=self.remove)
+                rows[name] += found
+                if found:
+                    self.runs.note(name, folder.name)
             rows["predictions"] = forget_copies(self.settings.home / "predictions", ways, remove=self.remove)
         return rows, unreached + self._online(rows)
 
@@ -151,7 +160,11 @@ class _Task:
         rows["corrections"] += forget_json(home / "corrections" / view.name, "row", [stored], remove=remove)
         rows["reports (whole pages)"] += forget_reports(home / "reports" / view.name, [*source, stored], remove=remove)
         for run in own_runs(home, view.name):
-            rows["data pipeline runs (begin again)"] += forget_run(run, stored, source, remove=remove)
+            ended = run.did(STEPS[-1])
+            found = forget_run(run, stored, source, remove=remove)
+            rows[OWN] += found
+            if found:
+                self.runs.note_own(run, ended=ended)
 
     def _online(self, rows: Counter[str]) -> list[str]:
         from twinserve.embedded.redis import leased_redis
@@ -163,12 +176,16 @@ class _Task:
         return [online.unreached] if online.unreached else []
 
 
-def _show(outcome: Mapping[str, Any]) -> None:
+def _show(outcome: Mapping[str, Any], runs: HeldRuns) -> None:
     keys = ", ".join(outcome["join_keys"])
     if not outcome["found"]:
         lines = [f"Nothing is stored of this {keys}."]
     else:
         lines = ["Removed:" if outcome["removed"] else "Would be removed with --yes:"]
-        lines += [f"  {rows:>10,}  {place}" for place, rows in outcome["rows"].items() if rows]
+        lines += [f"  {rows:>10,}  {place}{runs.named(place)}" for place, rows in outcome["rows"].items() if rows]
+    if outcome["begin_again"]:
+        when = "were under way and have no rows now" if outcome["removed"] else "are under way and would lose all rows"
+        lines += [f"Runs that {when}; if they are still wanted, with the options that they had:"]
+        lines += [f"  {command}" for command in outcome["begin_again"]]
     lines += ["Not reached:", *(f"  - {place}" for place in outcome["not_reached"])]
     sys.stdout.write("\n".join(lines) + "\n")
