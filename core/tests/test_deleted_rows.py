@@ -171,6 +171,24 @@ async def test_where_the_deletion_itself_is_gone_the_row_before_it_counts(shop: 
     assert await shop.statuses(2) == [PRESENT]
 
 
+def test_keys_deleted_by_mark_are_counted_among_those_written(shop: Shop) -> None:
+    shop.store(1, {1: None, 3: None, 4: 4.0})
+    result = shop.materialize()
+    assert (result.written, result.deleted, result.removed) == (3, 2, 0)
+    assert shop.materialize(full=True).deleted == 0, "they are deleted already"
+    shop.store(1, {1: None, 3: 3.5, 4: 4.0})
+    result = shop.materialize()
+    assert (result.written, result.deleted) == (1, 0)
+
+
+def test_a_key_that_loses_its_latest_row_and_has_an_older_one_is_removed_and_written(shop: Shop) -> None:
+    """Both count it: the row that nobody has any more goes, and the one before it comes."""
+    shop.store(3, {2: None})
+    result = shop.materialize()
+    assert (result.written, result.removed, result.deleted) == (1, 1, 0)
+    assert shop.sdk(1) == [1]
+
+
 async def test_a_key_deleted_long_ago_is_unknown_not_stale(shop: Shop) -> None:
     shop.store(40, {1: 4.0, 4: None})
     shop.materialize()

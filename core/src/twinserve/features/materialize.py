@@ -66,7 +66,8 @@ class ViewResult:
         keys: distinct keys that it went through.
         written: keys whose row in Redis was set; the others held the same row, or a newer one.
         resumed: keys that an earlier run had been through when it was killed.
-        removed: keys whose row in Redis the offline store no longer had.
+        removed: keys whose row in Redis the offline store no longer had; written too, where it had an older one.
+        deleted: of `written`, keys whose latest row says that they were deleted.
         ledger: where `rows` of the files that were read went, and where their `keys` did; None where Feast wrote, which
             counts nothing.
         rows_per_second: of `keys`, while they were written; 0 where none was.
@@ -80,6 +81,7 @@ class ViewResult:
     resumed: int = 0
     rows_per_second: int = 0
     removed: int = 0
+    deleted: int = 0
     ledger: dict[str, Any] | None = None
 
 
@@ -266,8 +268,10 @@ class _OneView:
     def _result(self, read: int, unchanged: int, total: Written) -> ViewResult:
         rate = round(total.keys / max(total.seconds, 1e-6)) if total.keys else 0
         ledger = {"rows": total.rows.to_dict(), "keys": total.ledger.to_dict()}
-        name, written = self._feast_view.name, total.told.written
-        return ViewResult(name, read, unchanged, total.keys, written, total.resumed, rate, ledger=ledger)
+        name, told = self._feast_view.name, total.told
+        return ViewResult(
+            name, read, unchanged, total.keys, told.written, total.resumed, rate, deleted=told.deleted, ledger=ledger
+        )
 
 
 def _same(read: str | None, state: str) -> bool:

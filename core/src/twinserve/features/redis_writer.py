@@ -86,14 +86,14 @@ local function same(key, at)
   return true
 end
 
-local written, as_stored, newer_online = 0, 0, 0
+local written, as_stored, newer_online, deleted = 0, 0, 0, 0
 
 local function remove(key, time)
   for first = 1, width, STEP do
     redis.call('HDEL', key, unpack(ARGV, HEAD + first, HEAD + math.min(first + STEP - 1, width)))
   end
   redis.call('HSET', key, stamp, time)
-  written = written + 1
+  written, deleted = written + 1, deleted + 1
   if expiry > 0 then redis.call('EXPIRE', key, expiry) end
 end
 
@@ -128,7 +128,7 @@ for i = 2, #KEYS do
   at = at + 1 + width
 end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
-return {written, as_stored, newer_online}
+return {written, as_stored, newer_online, deleted}
 """
 
 
@@ -161,11 +161,13 @@ class Told(NamedTuple):
     Attributes:
         as_stored: Redis held the same row.
         newer_online: it held one with a later event time.
+        deleted: of those written, rows that say that their key was deleted.
     """
 
     written: int = 0
     as_stored: int = 0
     newer_online: int = 0
+    deleted: int = 0
 
     def and_of(self, other: Told) -> Told:
         """Of both."""
