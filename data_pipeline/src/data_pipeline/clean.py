@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from twinserve.features.views import ViewSpec
 from twinserve.ledger import Ledger
 from twinserve.source_values.cast import Cast, all_right
 from twinserve.source_values.casting import EXPECTED, arrow_type, cast_column, cast_key
+from twinserve.times import INSTANT
 
 ROW = "_row"  # number of the raw row that a clean one was made of
 LAST = "_last"  # number of the last raw row with the same values
@@ -97,13 +98,13 @@ def clean_part(part: RawPart, view: ViewSpec) -> Cleaned:
     for name, kind in view.columns.items():
         arrow_type(kind, name)
         if name == DELETED:
-            cleaned.bad.add(_rows(deleted.wrong, part), f"{part.source_of[DELETED]}: no boolean, and no time")
-            columns[name] = deleted.values
+            cleaned.bad.add(_rows(deleted.marks.wrong, part), f"{part.source_of[DELETED]}: no boolean, and no time")
+            columns[name] = deleted.marks.values
             continue
         cast = cast_key if name in view.join_keys else cast_column
         read = cast(part.table[part.source_of[name]], kind)
         if name in view.features:
-            read = without_features(read, deleted)
+            read = without_features(read, deleted.marks)
         columns[name] = read.values
         cleaned.naive[name] += read.naive
         cleaned.bad.add(_rows(read.wrong, part), f"{name}: not {EXPECTED[kind]}")
@@ -115,7 +116,7 @@ def clean_part(part: RawPart, view: ViewSpec) -> Cleaned:
     cleaned.present = table.select([name for name in view.columns if name not in view.features])
     cleaned.table = table.filter(pa.array(~np.isin(numbers, cleaned.bad.rows())))
     cleaned.naive = +cleaned.naive
-    cleaned.deleted_later = deleted_later(part, table[view.timestamp])
+    cleaned.deleted_later = deleted.later_than(table[view.timestamp])
     return cleaned
 
 
@@ -126,27 +127,34 @@ def _write_present(run: ViewRun, view: ViewSpec, parts: list[Cleaned]) -> None:
         pq.write_table(pa.concat_tables([none, *(part.present for part in parts)]), draft)
 
 
-def deletions(part: RawPart) -> Cast:
-    """True for each row that says that its key was deleted, null for the others."""
+class Deletions(NamedTuple):
+    """Attributes:
+    marks: true for each row that says that its key was deleted, null for the others.
+    times: when, for those that say so; null for the others.
+    """
+
+    marks: Cast
+    times: pa.Array
+
+    def later_than(self, events: pa.ChunkedArray) -> int:
+        """Rows that name a time of deletion which is after their own event time."""
+        return pc.sum(pc.greater(self.times, events)).as_py() or 0
+
+
+def deletions(part: RawPart) -> Deletions:
+    """What the column that `deleted` names says of each row; it is a boolean, or a time."""
+    rows = part.table.num_rows
+    times = pa.nulls(rows, INSTANT)
     if DELETED not in part.source_of:
-        return all_right(pa.nulls(part.table.num_rows, pa.bool_()))
+        return Deletions(all_right(pa.nulls(rows, pa.bool_())), times)
     column = part.table[part.source_of[DELETED]]
     truth = cast_column(column, "BOOL")
     gone, wrong = pc.fill_null(truth.values, fill_value=False).to_numpy(zero_copy_only=False), truth.wrong
     if wrong.any():  # no boolean: the time at which it was deleted
-        is_time = wrong & cast_column(column, "UNIX_TIMESTAMP").values.is_valid().to_numpy(zero_copy_only=False)
+        times = pc.if_else(pa.array(wrong), cast_column(column, "UNIX_TIMESTAMP").values, times)
+        is_time = times.is_valid().to_numpy(zero_copy_only=False)
         gone, wrong = gone | is_time, wrong & ~is_time
-    return Cast(pa.array(np.ones(len(gone), bool), mask=~gone), wrong)
-
-
-def deleted_later(part: RawPart, events: pa.ChunkedArray) -> int:
-    """Rows that name a time of deletion which is after their own event time."""
-    if DELETED not in part.source_of:
-        return 0
-    column = part.table[part.source_of[DELETED]]
-    times = cast_column(column, "UNIX_TIMESTAMP").values
-    after = pc.fill_null(pc.greater(times, events), fill_value=False).to_numpy(zero_copy_only=False)
-    return int((cast_column(column, "BOOL").wrong & after).sum())
+    return Deletions(Cast(pa.array(np.ones(rows, bool), mask=~gone), wrong), times)
 
 
 def without_features(read: Cast, deleted: Cast) -> Cast:

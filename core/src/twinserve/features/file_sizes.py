@@ -38,7 +38,7 @@ class FileSize(NamedTuple):
         except (OSError, ValueError):
             return None
         earliest, latest = _times(footer, timestamp)
-        return cls(footer.num_rows, _deletions(footer), latest, earliest)
+        return cls(footer.num_rows, deletions_in(footer), latest, earliest)
 
     @classmethod
     def from_text(cls, text: str) -> Self | None:
@@ -79,7 +79,7 @@ class FileSize(NamedTuple):
 
 def deletions_of(file: Path) -> int:
     """Times that rows were deleted from the file; of one that is not there, none."""
-    return _deletions(pq.read_metadata(file)) if file.exists() else 0
+    return deletions_in(pq.read_metadata(file)) if file.exists() else 0
 
 
 def with_deletions(table: pa.Table, deletions: int) -> pa.Table:
@@ -87,7 +87,8 @@ def with_deletions(table: pa.Table, deletions: int) -> pa.Table:
     return table.replace_schema_metadata({_DELETIONS: str(deletions)} if deletions else None)
 
 
-def _deletions(footer: pq.FileMetaData) -> int:
+def deletions_in(footer: pq.FileMetaData) -> int:
+    """Times that rows were deleted from the file that has this footer."""
     return int((footer.metadata or {}).get(_DELETIONS, 0))
 
 

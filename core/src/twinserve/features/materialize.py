@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.parquet as pq
 import redis
 
 from twinserve.errors import BadInput, StepMissing
@@ -26,9 +27,9 @@ from twinserve.features.batch_engine import is_plain, is_single_redis
 from twinserve.features.day_files import DayFiles, is_recent
 from twinserve.features.declared import declared_view
 from twinserve.features.definition_rules import collisions
-from twinserve.features.deleted_rows import has_deleted_rows
+from twinserve.features.deleted_rows import DELETED
 from twinserve.features.feast_errors import feast_errors
-from twinserve.features.file_sizes import deletions_of
+from twinserve.features.file_sizes import deletions_in
 from twinserve.features.lost_rows import delete_lost_rows
 from twinserve.features.lost_spans import Lost
 from twinserve.features.online_definitions import remove_what_is_not_defined
@@ -143,27 +144,26 @@ def _by_feast(store: FeatureStore, view: FeatureView, now: datetime) -> ViewResu
     import contextlib
     import io
 
-    _refuse_deleted(store, view)
-    _warn_of_erased(store, view)
+    _heed_deletions(store, view)
     with contextlib.redirect_stdout(io.StringIO()):  # Feast prints; our standard output ends in JSON
         store.materialize(_start(view, now), now, [view.name])
     return ViewResult(view.name, 0, 0, 0, 0, ledger=None)
 
 
-def _refuse_deleted(store: FeatureStore, view: FeatureView) -> None:
-    """Feast's engine writes rows, and takes none away."""
-    path = local_path(view.batch_source, store.config.repo_path)
-    if path is not None and has_deleted_rows(parquet_in(path)):
-        raise BadInput(
-            f"keys of {view.name} were deleted, and Feast's own engine, which writes this online store, deletes none",
-            fix="Use one Redis as the online store; or drop `deleted` from sources.yaml and the view's day files, and "
-            "read all rows again",
-        )
-
-
-def _warn_of_erased(store: FeatureStore, view: FeatureView) -> None:
-    path = local_path(view.batch_source, store.config.repo_path)
-    if path is not None and any(deletions_of(file) for file in parquet_in(path)):
+def _heed_deletions(store: FeatureStore, view: FeatureView) -> None:
+    """Feast's engine writes rows, and takes none away: keys that were deleted are refused, rows that were are said."""
+    path, erased = local_path(view.batch_source, store.config.repo_path), False
+    for file in parquet_in(path) if path is not None else ():
+        footer = pq.read_metadata(file)
+        if DELETED in footer.schema.names:
+            raise BadInput(
+                f"keys of {view.name} were deleted, and Feast's own engine, which writes this online store, deletes "
+                "none",
+                fix="Use one Redis as the online store; or drop `deleted` from sources.yaml and the view's day files, "
+                "and read all rows again",
+            )
+        erased |= deletions_in(footer) > 0
+    if erased:
         logger.warning(
             "feature view %s: rows were deleted from its files, and Feast's own engine, which writes this view, takes "
             "none out of the online store: a key that was erased stays there until `data-pipeline forget` takes it "
