@@ -22,7 +22,7 @@ from data_pipeline.forgetting.entity_key import KeyColumns, parse_key, source_co
 from data_pipeline.forgetting.forgotten_keys import ForgottenKeys, put_on_list, take_off_list
 from data_pipeline.forgetting.held_runs import HeldRuns
 from data_pipeline.forgetting.parquet_rows import rows_by_columns, rows_by_json
-from data_pipeline.run_folder import ViewRun
+from data_pipeline.run_folder import STEPS, ViewRun
 from twinserve import atomic
 from twinserve.embedded.redis import leased_redis
 from twinserve.errors import BadInput, ExitCode
@@ -32,7 +32,6 @@ from twinserve.settings import load_settings
 
 Result = Any
 SMALL = ("generate", "--drivers", "20", "--days", "3", "--orders", "100", "--dirt", "0.05")
-STEPS = ("ingest", "clean", "explore-and-validate")
 FEATURES = ["driver_stats:conv_rate", "driver_stats:avg_daily_trips"]
 GONE, OTHER = 1001, 1002
 
@@ -179,19 +178,28 @@ def test_the_runs_that_lose_rows_are_named_with_what_begins_them_anew(
     assert command("clean", "--run-key", "r2").code == 0
 
 
-def test_a_run_of_several_views_begins_anew_for_those_that_lost_rows(tmp_path: Path) -> None:
-    runs, key = HeldRuns(), "scheduled__2026-01-05T00:00:00+00:00"
-    for name in ("visits", "prices", "weather"):
-        (tmp_path / key / name).mkdir(parents=True)
-    runs.note_own(ViewRun(tmp_path / key, "weather", key), ended=True)
-    runs.note_own(ViewRun(tmp_path / key, "prices", key), ended=False)
-    assert runs.commands() == [f"data-pipeline ingest --run-key {key} --view prices"]
-    for name in ("visits", "weather"):
-        runs.note_own(ViewRun(tmp_path / key, name, key), ended=False)
+def test_a_run_of_several_views_begins_anew_for_all_that_lost_rows(tmp_path: Path) -> None:
+    """Also for one that has ended: until it has rows again, no step goes on with the others."""
+    key = "scheduled__2026-01-05T00:00:00+00:00"
+    visits, prices = (ViewRun(tmp_path / key, name, key) for name in ("visits", "prices"))
+    done = ViewRun(tmp_path / "done", "visits", "done")
+    for run, steps in ((visits, STEPS), (prices, STEPS[:1]), (done, STEPS)):
+        for step in steps:
+            run.finish(step, {})
+    runs = HeldRuns.among([visits, prices, done])
+    for run in (visits, done):
+        run.begin("ingest")
+        runs.note_own(run)
+    assert runs.commands() == [f"data-pipeline ingest --run-key {key} --view visits"]
+    runs.note_own(prices)
     assert runs.commands() == [f"data-pipeline ingest --run-key {key}"]
-    for number in range(11):
-        runs.note("data pipeline runs", f"r{number}")
-    assert runs.named("data pipeline runs") == f": {key}, r0, r1, r2, r3, r4, r5, r6, r7, r8 and 2 more"
+
+
+def test_many_runs_are_counted_and_some_named() -> None:
+    runs = HeldRuns()
+    for number in range(12):
+        runs.note("training runs", f"r{number}")
+    assert runs.named("training runs") == ": r0, r1, r2, r3, r4, r5, r6, r7, r8, r9 and 2 more"
     assert runs.named("offline store") == ""
 
 

@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from data_pipeline.forgetting.copies import (
@@ -29,7 +29,6 @@ from data_pipeline.forgetting.held_runs import OWN, HeldRuns
 from data_pipeline.forgetting.offline_rows import forget_read_times, forget_staged, forget_stored
 from data_pipeline.offline_files import publishing
 from data_pipeline.publishing.read_times import ReadTimes
-from data_pipeline.run_folder import STEPS
 from data_pipeline.sources import SourceRules, load_sources
 from twinserve.errors import BadInput
 from twinserve.features.views import ViewSpec
@@ -76,7 +75,9 @@ def forget(
         note = "`data-pipeline ingest --full` reads its rows again; else only those that come from now on"
         on_list = {"was_on_the_list": was, "on_the_list": False}
         return {"join_keys": sorted(texts), "view": view, **on_list, "note": note if was else ""}
-    task = _Task(settings, texts, concerned, load_sources(settings.feature_repo, views), view, remove=yes)
+    rules = load_sources(settings.feature_repo, views)
+    runs = HeldRuns.among(run for each in views for run in own_runs(settings.home, each.name))
+    task = _Task(settings, texts, concerned, rules, view, yes, runs)
     if yes:
         put_on_list(settings.home, keys, view)
         with _nobody_else(settings, concerned):
@@ -125,7 +126,7 @@ class _Task:
     rules: Mapping[str, SourceRules]
     view: str | None
     remove: bool
-    runs: HeldRuns = field(default_factory=HeldRuns)
+    runs: HeldRuns
 
     def run(self) -> tuple[Counter[str], list[str]]:
         """Rows by place, and what could not be reached; the online store comes last, when nothing can fill it anew."""
@@ -160,11 +161,10 @@ class _Task:
         rows["corrections"] += forget_json(home / "corrections" / view.name, "row", [stored], remove=remove)
         rows["reports (whole pages)"] += forget_reports(home / "reports" / view.name, [*source, stored], remove=remove)
         for run in own_runs(home, view.name):
-            ended = run.did(STEPS[-1])
             found = forget_run(run, stored, source, remove=remove)
             rows[OWN] += found
             if found:
-                self.runs.note_own(run, ended=ended)
+                self.runs.note_own(run)
 
     def _online(self, rows: Counter[str]) -> list[str]:
         from twinserve.embedded.redis import leased_redis

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from data_pipeline.run_folder import STEPS, ViewRun
 
@@ -13,32 +15,40 @@ OWN = "data pipeline runs"
 RUNS_NAMED = 10
 
 
-@dataclass
+@dataclass(frozen=True)
 class HeldRuns:
     """Attributes:
+    under_way: folders of those of the data pipeline that have not ended for one of their views, before any loses rows:
+        their steps go on only where all views have what the step before leaves.
     found: kind of run → the keys of those that hold rows.
-    under_way: those of the data pipeline that had not ended → the views of which they lose all rows.
+    emptied: folder of a run of the data pipeline → the views of which it loses all rows.
     """
 
+    under_way: frozenset[Path] = frozenset()
     found: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    under_way: dict[Path, list[str]] = field(default_factory=lambda: defaultdict(list))
+    emptied: dict[Path, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    @classmethod
+    def among(cls, runs: Iterable[ViewRun]) -> Self:
+        """None is known to hold rows; `runs` are all of the data pipeline."""
+        return cls(frozenset(run.folder.parent for run in runs if not run.did(STEPS[-1])))
 
     def note(self, kind: str, key: str) -> None:
         """A run holds rows."""
         if key not in self.found[kind]:
             self.found[kind].append(key)
 
-    def note_own(self, run: ViewRun, *, ended: bool) -> None:
+    def note_own(self, run: ViewRun) -> None:
         """A run of the data pipeline does, of one view."""
         self.note(OWN, run.run_key)
-        if not ended:
-            self.under_way[run.folder.parent].append(run.view)
+        self.emptied[run.folder.parent].append(run.view)
 
     def commands(self) -> list[str]:
-        """What begins them anew; a view of a run that lost nothing is left alone."""
+        """What begins anew those that were under way; a view that lost nothing is left alone."""
         return [
             shlex.join(["data-pipeline", STEPS[0], "--run-key", folder.name, *only])
-            for folder, views in sorted(self.under_way.items())
+            for folder, views in sorted(self.emptied.items())
+            if folder in self.under_way
             for only in ([[]] if _has_no_other(folder, views) else [["--view", view] for view in views])
         ]
 
