@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from twinserve.errors import BadInput
+from twinserve.model_keys import keys_at
 from twinserve.yaml_files import read_model, read_yaml
 from twinserve.yaml_scalars import differing
 
@@ -122,7 +123,9 @@ class Part(BaseModel):
 
 
 class Whole(BaseModel):
+    model_config = ConfigDict(extra="forbid")
     part: Part
+    parts: dict[str, Part | Annotated[list[Part], Field(max_length=3)]] = {}
     then: Literal["fail", "warn"] | dict[Literal["rows", "age"], Literal["fail", "warn"]] = "fail"
 
 
@@ -130,7 +133,15 @@ class Whole(BaseModel):
     ("text", "says"),
     [
         ("part:\n  depths: [1, x]\n", r"line 2, column 15: part\.depths\.1: Input should be a valid integer"),
-        ("part:\n  depths: []\n  width: 1\n", r"line 3, column 3: part\.width: there is no such key"),
+        ("part:\n  depths: []\n  width: 1\n", r"line 3, column 3: part\.width: there is no such key, only depths\."),
+        (
+            "part: {depths: []}\nparts:\n  a: {deths: [], depths: []}\n",
+            r"line 3, column 7: parts\.a\.deths: there is no such key \(did you mean depths\?\), only depths\.",
+        ),
+        (
+            "part: {depths: []}\nthem: warn\n",
+            r"line 2, column 1: them: there is no such key \(did you mean then\?\), only part, parts, then\.",
+        ),
         (
             "part: {depths: []}\nthen: wrn\n",
             r"line 2, column 1: then: Input .*'warn', or .*a valid dict",
@@ -156,3 +167,20 @@ def test_every_plain_scalar_has_one_reading_or_is_told(text: str) -> None:
         assert type(found.older) is not type(found.newer)
     if found is None and text.lstrip("-+").isdecimal():
         assert not text.lstrip("-+").startswith("0") or int(text) in range(-7, 8)
+
+
+@pytest.mark.parametrize(
+    ("location", "keys"),
+    [
+        ([], {"part", "parts", "then"}),
+        (["part"], {"depths"}),
+        (["parts"], set()),
+        (["parts", "any"], {"depths"}),
+        (["parts", "any", 2], {"depths"}),
+        (["then"], set()),
+        (["nothing", "there"], set()),
+        (["part", "depths", 0], set()),
+    ],
+)
+def test_the_keys_of_each_part_of_a_file(location: list[int | str], keys: set[str]) -> None:
+    assert keys_at(Whole, location) == keys

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from twinserve.errors import BadInput
+from twinserve.errors import BadInput, did_you_mean
+from twinserve.model_keys import keys_at
 from twinserve.yaml_scalars import Reading, differing
 
 logger = logging.getLogger(__name__)
@@ -100,23 +101,29 @@ def read_model(file: Path, model: type[AnyModel]) -> AnyModel:
     try:
         found = model.model_validate(document.content)
     except ValidationError as error:
-        raise BadInput(f"{file}, {'; '.join(_problems(document, error))}", fix="Correct the file") from None
+        raise BadInput(f"{file}, {'; '.join(_problems(document, error, model))}", fix="Correct the file") from None
     if document.otherwise and found != _by_older_readers(file, model):
         for told in document.otherwise:
             _say(told)
     return found
 
 
-def _problems(document: YamlFile, error: ValidationError) -> Iterator[str]:
+def _problems(document: YamlFile, error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
     """One for each part of the file. Of a part that may be of several kinds, pydantic names each kind by itself."""
     found: dict[tuple[int | str, ...], dict[str, None]] = {}
     for problem in error.errors():
         part = document.part(problem["loc"]) + (problem["loc"][-1:] if problem["type"] == "missing" else ())
-        said = "there is no such key" if problem["type"] == "extra_forbidden" else problem["msg"]
+        said = _no_such_key(model, part) if problem["type"] == "extra_forbidden" else problem["msg"]
         found.setdefault(part, {})[said] = None
     for part, reasons in found.items():
         if not any(other[: len(part)] == part != other for other in found):
             yield f"{document.place(part)}: {'.'.join(map(str, part)) or 'the file'}: {', or '.join(reasons)}"
+
+
+def _no_such_key(model: type[BaseModel], part: Sequence[int | str]) -> str:
+    there = keys_at(model, part[:-1])
+    only = f", only {', '.join(sorted(there))}" if there else ""
+    return f"there is no such key{did_you_mean(str(part[-1]), there)}{only}"
 
 
 def _by_older_readers(file: Path, model: type[AnyModel]) -> AnyModel | None:
