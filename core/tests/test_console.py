@@ -106,3 +106,9 @@ def test_errors_are_bounded_and_one_line() -> None:
     assert "\n" not in str(error)
     assert len(error.what) == TwinserveError.MAX_LENGTH
     assert TransientError("x").exit_code == ExitCode.TRANSIENT
+
+
+def test_help_needs_no_settings() -> None:
+    done = run("good", "--help", TWINSERVE_ONLINE_PORT="x")
+    assert done.returncode == ExitCode.OK
+    assert "Usage" in done.stdout

@@ -7,15 +7,14 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from functools import wraps
 from types import FrameType
 from typing import Any, NoReturn
 
-from twinserve.containment import containing_environment, keep_metrics_in_memory
+import typer
+from typer.main import get_command
+
 from twinserve.errors import ExitCode, TwinserveError
-from twinserve.feast_checks import check_when_called
-from twinserve.logs import configure_logging
-from twinserve.moved_home import take_over
-from twinserve.settings import export, load_settings
 
 logger = logging.getLogger(__name__)
 
@@ -40,13 +39,7 @@ def run_app(app: Callable[[], Any]) -> NoReturn:
 
 def _exit_code(run: Callable[[], Any]) -> int:
     try:
-        settings = load_settings()
-        configure_logging(settings.log_level, settings.log_format)
-        export(containing_environment(settings.home), over=False)
-        keep_metrics_in_memory()
-        check_when_called()
-        take_over(settings)
-        run()
+        _prepared(run)()
     except TwinserveError as error:
         logger.debug("failed", exc_info=True)
         return _fail(f"{type(error).__name__}: {error}", error.exit_code)
@@ -58,6 +51,46 @@ def _exit_code(run: Callable[[], Any]) -> int:
         logger.exception("unexpected error: please report it with the lines below")
         return ExitCode.BUG
     return ExitCode.OK
+
+
+def _prepared(app: Callable[[], Any]) -> Callable[[], Any]:
+    """The app, whose commands begin with `_prepare`: help, and an option that is wrong, wait for nothing."""
+    if not isinstance(app, typer.Typer):
+        return _after_preparing(app)
+    root = get_command(app)
+    waiting: list[Any] = [root]
+    while waiting:
+        command = waiting.pop()
+        if below := getattr(command, "commands", None):
+            waiting += below.values()
+        else:
+            command.callback = _after_preparing(command.callback)
+    return root
+
+
+def _after_preparing(run: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(run)
+    def prepared(*arguments: Any, **named: Any) -> Any:
+        _prepare()
+        return run(*arguments, **named)
+
+    return prepared
+
+
+def _prepare() -> None:
+    """Make the process ready for the work of a command."""
+    from twinserve.containment import containing_environment, keep_metrics_in_memory
+    from twinserve.feast_checks import check_when_called
+    from twinserve.logs import configure_logging
+    from twinserve.moved_home import take_over
+    from twinserve.settings import export, load_settings
+
+    settings = load_settings()
+    configure_logging(settings.log_level, settings.log_format)
+    export(containing_environment(settings.home), over=False)
+    keep_metrics_in_memory()
+    check_when_called()
+    take_over(settings)
 
 
 def report(result: Mapping[str, Any]) -> None:

@@ -11,10 +11,8 @@ import typer
 
 from data_pipeline.interval import Interval
 from data_pipeline.sample_world.command import generate
-from data_pipeline.workplace import Workplace
 from twinserve.console import report, run_app
 from twinserve.errors import BadInput
-from twinserve.settings import load_settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, rich_markup_mode=None)
 
@@ -43,6 +41,7 @@ def ingest(
     from data_pipeline.ingest import ingest as run
     from data_pipeline.ingest_result import printed
     from data_pipeline.reading.locate import locate, passed_over
+    from data_pipeline.workplace import Workplace
 
     interval = Interval.of(since, until)
     if interval and full:
@@ -66,6 +65,7 @@ def ingest(
 def clean(*, run_key: RunKey) -> None:
     """Fix types and time zones, drop exact duplicates."""
     from data_pipeline.clean import clean as run
+    from data_pipeline.workplace import Workplace
 
     work = Workplace.open(run_key)
     views = work.after("ingest")
@@ -78,6 +78,7 @@ def clean(*, run_key: RunKey) -> None:
 def explore_and_validate(*, run_key: RunKey) -> None:
     """Check the rows, report on them, and publish the good ones to the offline store."""
     from data_pipeline.validate import explore_and_validate as run
+    from data_pipeline.workplace import Workplace
 
     work = Workplace.open(run_key)
     views = work.after("clean")
@@ -97,6 +98,7 @@ def apply() -> None:
     """Bring Feast's registry in line with the feature repo."""
     from twinserve.embedded.redis import leased_redis
     from twinserve.features.store import apply_definitions
+    from twinserve.settings import load_settings
 
     settings = load_settings()
     with leased_redis(settings) as redis_url:
@@ -115,6 +117,7 @@ def materialize(
     from twinserve.embedded.redis import leased_redis
     from twinserve.features.materialize import materialize as run
     from twinserve.features.store import apply_definitions
+    from twinserve.settings import load_settings
 
     settings = load_settings()
     lookback = None if lookback_hours is None else timedelta(hours=lookback_hours)
@@ -136,6 +139,7 @@ def forget(
 ) -> None:
     """Remove all rows of a key from both stores and from the copies of them, and keep them from coming back."""
     from data_pipeline.forgetting.command import forget as run
+    from twinserve.settings import load_settings
 
     if yes and allow_again:
         raise BadInput("--yes removes, --allow-again takes off the list", fix="Give one or the other")

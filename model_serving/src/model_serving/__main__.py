@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+from twinserve.garbage import collect_rarely
 from twinserve.signals import leave_at_once
 
 
 def main() -> NoReturn:
     """The console script."""
     leave_at_once()
+    collect_rarely()
     from model_serving.cli import main as run
 
     run()

@@ -8,7 +8,6 @@ import typer
 
 from model_serving.batch.cli import app as batch_app
 from twinserve.console import report, run_app
-from twinserve.settings import load_settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, rich_markup_mode=None)
 app.add_typer(batch_app, name="batch")
@@ -22,6 +21,7 @@ def serve(
 ) -> None:
     """Serve the champion online, in the foreground, until Ctrl-C or SIGTERM."""
     from model_serving.online.server import serve as run
+    from twinserve.settings import load_settings
 
     settings = load_settings()
     listens = (host or settings.online_host, port or settings.online_port)

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from training_pipeline.run_folder import STEPS, RunFolder
 from twinserve.console import report, run_app
-from twinserve.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from training_pipeline.labels import LabelColumns
     from training_pipeline.params import Labels, Params
+    from training_pipeline.run_folder import RunFolder
     from twinserve.contract import Contract
     from twinserve.features.views import ServiceSpec
+    from twinserve.settings import Settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, rich_markup_mode=None)
 RunKey = Annotated[str, typer.Option(help="names the run; its steps hand each other files under this name")]
@@ -41,6 +41,7 @@ def feature_store_init(run_key: RunKey) -> None:
     from twinserve.features.registry_state import joined_definitions
     from twinserve.features.service import describe_service
     from twinserve.features.store import apply_definitions, open_store
+    from twinserve.settings import load_settings
 
     settings = load_settings()
     params = load_params(settings.training_params)
@@ -68,6 +69,7 @@ def data_extraction(
     from twinserve.embedded.redis import leased_redis
     from twinserve.features.join_state import join_state
     from twinserve.features.store import open_store
+    from twinserve.settings import load_settings
 
     settings = load_settings()
     with _step("data-extraction", settings, run_key) as run:
@@ -96,6 +98,7 @@ def data_extraction(
 def data_validation(run_key: RunKey) -> None:
     """Check schema, targets, balance, missing values and skew; refuse what is not fit to train on."""
     from training_pipeline.steps.data_validation import validate_data
+    from twinserve.settings import load_settings
 
     with _step("data-validation", load_settings(), run_key) as run:
         report(validate_data(run))
@@ -105,6 +108,7 @@ def data_validation(run_key: RunKey) -> None:
 def data_preparation(run_key: RunKey) -> None:
     """Leave out rows that can't be scored, split by time."""
     from training_pipeline.steps.data_preparation import prepare_data
+    from twinserve.settings import load_settings
 
     with _step("data-preparation", load_settings(), run_key) as run:
         report(prepare_data(run))
@@ -115,6 +119,7 @@ def model_training(run_key: RunKey) -> None:
     """Fit the candidate and log it."""
     from training_pipeline.steps.model_training import train_model
     from training_pipeline.tracking import Tracking
+    from twinserve.settings import load_settings
 
     settings = load_settings()
     with _step("model-training", settings, run_key) as run:
@@ -127,6 +132,7 @@ def model_evaluation(run_key: RunKey) -> None:
     from training_pipeline.steps.model_evaluation import evaluate_model
     from training_pipeline.tracking import Tracking
     from twinserve.registry import Registry
+    from twinserve.settings import load_settings
 
     settings = load_settings()
     with _step("model-evaluation", settings, run_key) as run:
@@ -139,6 +145,7 @@ def model_validation(run_key: RunKey) -> None:
     from training_pipeline.steps.model_validation import validate_model
     from twinserve.locks import one_at_a_time
     from twinserve.registry import Registry
+    from twinserve.settings import load_settings
 
     settings = load_settings()
     # or two runs that were compared with the same champion would both take its place
@@ -156,6 +163,7 @@ def main() -> NoReturn:
 def _step(step: str, settings: Settings, run_key: str) -> Iterator[RunFolder]:
     """The run's folder, for a block in which no other step works on it; refused where the run began with others."""
     from training_pipeline.params import load_params
+    from training_pipeline.run_folder import STEPS, RunFolder
     from twinserve.features.registry_state import joined_definitions
 
     run = RunFolder(settings.scratch("training_pipeline", run_key), run_key)

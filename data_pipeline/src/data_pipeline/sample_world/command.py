@@ -7,13 +7,7 @@ from typing import Annotated
 
 import typer
 
-from data_pipeline.sample_world.generate import generate as write_world
-from data_pipeline.sample_world.parameters import WorldParameters, world_end
-from data_pipeline.sample_world.targets import target_for
-from data_pipeline.watermarks import Watermarks
 from twinserve.console import report
-from twinserve.databases import parse_url, public_name
-from twinserve.settings import load_settings
 
 
 def generate(
@@ -27,6 +21,13 @@ def generate(
     force: Annotated[bool, typer.Option("--force", help="replace tables that generate did not write")] = False,
 ) -> None:
     """Write a sample world: source database and batch request file."""
+    from data_pipeline.sample_world.generate import generate as write_world
+    from data_pipeline.sample_world.parameters import WorldParameters, world_end
+    from data_pipeline.sample_world.targets import target_for
+    from data_pipeline.watermarks import Watermarks
+    from twinserve.databases import parse_url, public_name
+    from twinserve.settings import load_settings
+
     settings = load_settings()
     world = WorldParameters(drivers, days, orders, seed, dirt, world_end(end, datetime.now(UTC)))
     url = parse_url(settings.source_database)

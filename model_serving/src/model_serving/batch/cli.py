@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from twinserve.console import report
 from twinserve.iso_time import iso_time
-from twinserve.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from twinserve.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, rich_markup_mode=None)
 RunKey = Annotated[str, typer.Option(help="names the run; its three steps share it, and it keeps its output for good")]
@@ -22,6 +24,7 @@ def feature_store_init(*, run_key: RunKey) -> None:
     from model_serving.batch.run import BatchRun
     from twinserve.embedded.redis import leased_redis
     from twinserve.registry import Registry
+    from twinserve.settings import load_settings
 
     settings = load_settings()
     with leased_redis(settings) as redis_url:
@@ -41,6 +44,7 @@ def data_extraction(
     from model_serving.batch.data_extraction import data_extraction as step
     from model_serving.batch.run import BatchRun
     from twinserve.embedded.redis import leased_redis
+    from twinserve.settings import load_settings
 
     settings, moment = load_settings(), iso_time("--as-of", as_of) if as_of else None
     with leased_redis(settings) as redis_url:
@@ -59,6 +63,7 @@ def batch_prediction(
     from model_serving.batch.batch_prediction import batch_prediction as step
     from model_serving.batch.run import BatchRun
     from twinserve.registry import Registry
+    from twinserve.settings import load_settings
 
     settings = load_settings()
     report(step(BatchRun.of(settings, run_key), lambda version: Registry(settings).load_version(version), shard))
