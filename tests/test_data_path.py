@@ -136,6 +136,18 @@ class DataPath(RuleBasedStateMachine):
         self.the_online_store_is_brought_up(kill)
 
     @precondition(lambda self: self.stored)
+    @rule(data=st.data(), before=KILLS, kill=KILLS)
+    def rows_of_the_offline_store_are_taken_out(self, data: Any, before: Kill, kill: Kill) -> None:
+        """A shop's of one day, while what was there may be half online: the run before was killed."""
+        if before and before[0] == "materialize":
+            self.world.run("materialize", kill_at=before[1])
+        day, shop = data.draw(st.sampled_from(sorted({(event.date(), shop) for shop, event, _ in self.stored})))
+        self.world.take_out(day, shop)
+        self.stored = {row: values for row, values in self.stored.items() if (row[1].date(), row[0]) != (day, shop)}
+        self.last_run = ""  # repeated, it would bring the rows back
+        self.the_online_store_is_brought_up(kill)
+
+    @precondition(lambda self: self.stored)
     @rule(full=st.booleans(), kill=KILLS)
     def a_feature_is_renamed(self, full: bool, kill: Kill) -> None:
         if not self.world.rows:

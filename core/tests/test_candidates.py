@@ -54,7 +54,8 @@ def micros(hour: int) -> int:
 def read(
     connection: duckdb.DuckDBPyConnection, view: JoinedView, files: list[Path], **options: Any
 ) -> tuple[Candidates, list[tuple[Any, ...]]]:
-    found = read_candidates(connection, view, files, "v0", files[0].parent if files else Path(), **options)
+    folder = files[0].parent if files else Path()
+    found = read_candidates(connection, replace(view, path=folder), files, "v0", folder, **options)
     names = [f"k{i}" for i in range(max(len(view.keys), 1))]
     rows = connection.execute(f"SELECT {', '.join(names)}, since, event, fid FROM {found.table}").fetchall()
     return found, sorted(rows)
@@ -209,7 +210,7 @@ def test_a_feature_that_no_file_has_is_named_with_its_view(
     connection: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
     files = written(tmp_path, stored_table([(1, 0, 0, 1.0, 1.0)]).drop_columns(["b"]))
-    with pytest.raises(BadInput, match="feature view v: no file that is needed has a column b"):
+    with pytest.raises(BadInput, match="feature view v: no stored file has a column b"):
         read(connection, VIEW, files)
 
 

@@ -404,10 +404,17 @@ def test_a_redis_that_is_gone_is_transient(twins: Twins) -> None:
         materialize(twins.settings, "redis://127.0.0.1:1/0", full=True)
 
 
+def test_a_changed_file_from_before_a_feature_was_added_has_nulls(twins: Twins) -> None:
+    twins.store(9, {1: 1.0, 2: 2.0, 3: 3.0, 4: 4.0})
+    pd.read_parquet(twins.file(9)).drop(columns="revenue").to_parquet(twins.file(9), index=False)
+    assert twins.materialize().files_read == 1
+    twins.agree(100, 20, None, None)
+
+
 def test_a_feature_that_no_file_has_is_named(twins: Twins) -> None:
     for days in (9, 6, 3):
         pd.read_parquet(twins.file(days)).rename(columns={"revenue": "income"}).to_parquet(twins.file(days))
-    with pytest.raises(BadInput, match="feature view sales: no file that is needed has a column revenue"):
+    with pytest.raises(BadInput, match="feature view sales: no stored file has a column revenue"):
         twins.materialize()
 
 

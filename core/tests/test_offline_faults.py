@@ -103,6 +103,17 @@ def test_a_feature_that_was_added_later_is_null_before(store: FeatureStore, tmp_
     assert [ask(store, day) for day in (4, 5)] == [[None], [5]]
 
 
+def test_so_it_is_where_every_file_that_is_needed_is_from_before(store: FeatureStore, tmp_path: Path) -> None:
+    for day in range(9):
+        rewrite(day_file(tmp_path, day), lambda table: table.drop_columns(["b"]))
+    assert [ask(store, day) for day in (1, 5, 9)] == [[None], [None], [9]]
+    view, offline = store.get_feature_view("fresh"), store._get_provider().offline_store
+    source, keys = view.batch_source, [entity.name for entity in view.entity_columns]
+    for pull in (offline.pull_latest_from_table_or_query, offline.pull_all_from_table_or_query):
+        job = pull(store.config, source, keys, ["b"], "ts", "made", start_date=at(0), end_date=at(24 * 4))
+        assert set(job.to_arrow()["b"].to_pylist()) == {None}
+
+
 def test_a_renamed_column_is_told_from_one_added_later(store: FeatureStore, tmp_path: Path) -> None:
     rewrite(
         day_file(tmp_path, 5), lambda table: table.rename_columns([c.replace("b", "bee") for c in table.column_names])
@@ -114,7 +125,7 @@ def test_a_renamed_column_is_told_from_one_added_later(store: FeatureStore, tmp_
 def test_a_column_that_no_file_has_is_named(store: FeatureStore, tmp_path: Path) -> None:
     for day in range(10):
         rewrite(day_file(tmp_path, day), lambda table: table.drop_columns(["b"]))
-    with pytest.raises(BadInput, match="fresh: no file that is needed has a column b"):
+    with pytest.raises(BadInput, match="fresh: no stored file has a column b"):
         ask(store, 5)
 
 

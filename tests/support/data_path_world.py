@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import redis
 import yaml
 from killable_steps import Steps
 from small_feature_repo import write_feature_repo
 
+from twinserve.features.file_sizes import deletions_of, with_deletions
 from twinserve.features.redis_layout import decode_event_time, decode_value, event_time_field, feature_field, redis_key
 from twinserve.features.store import open_store
 from twinserve.settings import load_settings
@@ -151,6 +153,13 @@ class World:
     def remove_day(self, day: date) -> None:
         """One day's folder of the offline store."""
         shutil.rmtree(self.folder / "home" / "offline" / VIEW / f"day={day}")
+
+    def take_out(self, day: date, shop: int) -> None:
+        """A shop's rows of one day, as whoever deletes rows does; a file that loses all stays, empty."""
+        for file in sorted((self.folder / "home" / "offline" / VIEW / f"day={day}").glob("*.parquet")):
+            rows, deletions = pq.read_table(file, partitioning=None), deletions_of(file)
+            left = rows.filter(pc.not_equal(rows["shop"], shop))
+            pq.write_table(with_deletions(left, deletions + 1), file)
 
     def offline_bytes(self) -> dict[str, bytes]:
         """The files of the offline store."""

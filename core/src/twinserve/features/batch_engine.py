@@ -119,15 +119,16 @@ class RedisBatchEngine(LocalComputeEngine):  # type: ignore[misc]
         everything = parquet_files(root)
         # one file at least: its columns are what an empty answer is made of
         files = {str(path): signature(path) for path in files_touching(root, everything, span) or everything[-1:]}
-        return _Request(file, view, files, task.start_time, task.end_time)
+        return _Request(file, view, root, files, task.start_time, task.end_time)
 
 
 @dataclass(frozen=True)
 class _Request:
-    """What is asked for: the rows of these files from start to end, to be staged in `file`."""
+    """What is asked for: the rows of these files below `root` from start to end, to be staged in `file`."""
 
     file: Path
     view: OnlineView
+    root: Path
     files: dict[str, str]
     start: datetime
     end: datetime
@@ -142,7 +143,15 @@ class _Request:
         where = f"{at} BETWEEN '{self.start.isoformat()}' AND '{self.end.isoformat()}'"
         paths = [Path(file) for file in self.files]
         return collect(
-            self.file, self.request, self.view, paths, where, files=self.files, otherwise="other_time", memory=memory
+            self.file,
+            self.request,
+            self.view,
+            paths,
+            where,
+            files=self.files,
+            otherwise="other_time",
+            stored=lambda: parquet_files(self.root),
+            memory=memory,
         )
 
 

@@ -19,6 +19,7 @@ from twinserve.features.feast_arrow import cast_column, key_type
 from twinserve.features.feature_rows import FeatureFiles, column_of
 from twinserve.features.payload import Payload, PayloadWriter
 from twinserve.features.point_in_time import JoinedView
+from twinserve.features.source_files import parquet_files
 from twinserve.times import INSTANT
 
 
@@ -55,7 +56,8 @@ def read_candidates(
         TransientError: a file was replaced meanwhile.
     """
     needed = [*view.keys, view.timestamp, *([view.created] if view.created else [])]
-    source = FeatureFiles(view.name, files, needed, {name: view.types[name] for name in view.features.values()})
+    kinds = {name: view.types[name] for name in view.features.values()}
+    source = FeatureFiles(view.name, files, needed, kinds, stored=lambda: parquet_files(view.path))
     cutoff = known_at_the_time and view.created is not None
     raw = f"{table}_raw"
     payload = _load(connection, view, source, raw, folder / f"{table}.arrow")

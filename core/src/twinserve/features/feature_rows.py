@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,8 +23,11 @@ class FeatureFiles:
     Args:
         required: columns that every file must have: keys, event time, created.
         features: other columns → the type to bring them to; None becomes the type of the first file that has it.
+        stored: gives all files of the view, sorted, `files` among them. Of these the newest that has a feature that no
+            other has is read too: rows from before the feature was added have nulls, whichever files are needed.
 
     Attributes:
+        files: those that are read, sorted as they were given.
         has_deleted: whether a file has rows that say that a key was deleted.
 
     Raises:
@@ -32,13 +35,19 @@ class FeatureFiles:
     """
 
     def __init__(
-        self, view: str, files: list[Path], required: Sequence[str], features: dict[str, pa.DataType | None]
+        self,
+        view: str,
+        files: list[Path],
+        required: Sequence[str],
+        features: dict[str, pa.DataType | None],
+        stored: Callable[[], Sequence[Path]] = tuple,
     ) -> None:
         self.view, self.files, self.required, self.features = view, files, required, dict(features)
+        self._stored = stored
         self.rows = 0
         self._schemas: dict[Path, pa.Schema] = {}
         self._names: dict[Path, frozenset[str]] = {}  # Arrow makes a list of them anew each time
-        self._states = {file: _state(file) for file in files}
+        self._states: dict[Path, tuple[int, int, int]] = {}
         for file in files:
             self._note(file)
         self.has_deleted = any(DELETED in names for names in self._names.values())
@@ -46,6 +55,7 @@ class FeatureFiles:
         self._refuse_renamed()
 
     def _note(self, file: Path) -> None:
+        self._states[file] = _state(file)
         with named(file), pq.ParquetFile(file) as parquet:
             schema: pa.Schema = parquet.schema_arrow
             self.rows += parquet.metadata.num_rows
@@ -63,12 +73,24 @@ class FeatureFiles:
         Raises:
             BadInput: no file has it.
         """
+        if not self.files:
+            return None
         having = next((file for file, names in self._names.items() if column in names), None)
-        if self.files and having is None:
+        return having or self._newest_stored(column)
+
+    def _newest_stored(self, column: str) -> Path:
+        stored = self._stored()
+        having = next((file for file in reversed(stored) if column in stored_columns(file).names), None)
+        if having is None:
             raise BadInput(
-                f"feature view {self.view}: no file that is needed has a column {column}, for example {self.files[-1]}",
-                fix="Compare the view with its data",
+                f"feature view {self.view}: no stored file has a column {column}, for example {self.files[-1]}",
+                fix="If the feature is new, read it from the source with `data-pipeline ingest --full` and the two "
+                "steps after it; otherwise compare the view with its data",
             )
+        self._note(having)
+        self.has_deleted |= DELETED in self._names[having]
+        chosen = {*self.files, having}
+        self.files = [file for file in stored if file in chosen]
         return having
 
     def _settle_types(self) -> None:

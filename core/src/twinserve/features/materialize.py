@@ -249,7 +249,16 @@ class _OneView:
     def _collect(self, due: dict[str, str]) -> StagedRows:
         paths = [self._stored.folder / name for name in due]
         until_now = f"CAST({quoted(self._view.timestamp)} AS TIMESTAMPTZ) <= '{self._now.isoformat()}'"
-        return collect(self._file, self._view.digest, self._view, paths, until_now, files=due, otherwise="ahead")
+        return collect(
+            self._file,
+            self._view.digest,
+            self._view,
+            paths,
+            until_now,
+            files=due,
+            otherwise="ahead",
+            stored=lambda: [self._stored.folder / name for name in self._stored.states()],
+        )
 
     def _finish(self, staged: StagedRows) -> Written:
         files = {name: self._stored.as_read(name, text) for name, text in staged.files.items()}

@@ -29,7 +29,7 @@ from pydantic import ByteSize, Field
 from twinserve.errors import BadInput
 from twinserve.features.asof import Join, JoinLimits, refuse_taken
 from twinserve.features.declared import declared_view
-from twinserve.features.deleted_rows import has_deleted_rows, is_deleted, without_deleted
+from twinserve.features.deleted_rows import is_deleted, without_deleted
 from twinserve.features.duck import DuckLimits, duck
 from twinserve.features.entity_source import EntityRows, QueryRows, entity_rows
 from twinserve.features.entityless import snapshot_sql
@@ -134,7 +134,7 @@ class AsofOfflineStore(OfflineStore):  # type: ignore[misc]
             latest = without_deleted(latest) if deleted else latest
             return latest if join_key_columns else f"SELECT *, {_DUMMY} FROM ({latest})"
 
-        return _pull(config, data_source, sql, start_date, end_date)
+        return _pull(config, data_source, feature_name_columns, sql, start_date, end_date)
 
     @staticmethod
     def pull_all_from_table_or_query(
@@ -159,7 +159,7 @@ class AsofOfflineStore(OfflineStore):  # type: ignore[misc]
             known = f"({where}) AND NOT {is_deleted()}" if deleted else where
             return f"SELECT {', '.join(columns)} FROM {relation} WHERE {known}"
 
-        return _pull(config, data_source, sql, start_date, end_date)
+        return _pull(config, data_source, feature_name_columns, sql, start_date, end_date)
 
     @staticmethod
     def offline_write_batch(
@@ -231,6 +231,7 @@ class _Query:
 def _pull(
     config: RepoConfig,
     source: FileSource,
+    features: list[str],
     sql: Callable[[str, bool], str],
     start: datetime | None,
     end: datetime | None,
@@ -238,8 +239,10 @@ def _pull(
     path = source_path(source, config.repo_path)
     files = parquet_files(path)
     needed = files_touching(path, files, Span(_instant(start), _instant(end)))
-    read = needed or files[-1:]
-    query = sql(parquet_relation([str(file) for file in read]), has_deleted_rows(read))
+    read = FeatureFiles(source.name, needed or files[-1:], [], {}, stored=lambda: files)
+    for feature in features:
+        read.first_having(feature)
+    query = sql(parquet_relation([str(file) for file in read.files]), read.has_deleted)
     limits = join_limits(config, [path])
     return AsofRetrievalJob(
         _Query(query, DuckLimits(limits.memory, limits.temp, limits.threads)), sql=query, repo=config.repo_path

@@ -91,6 +91,7 @@ def collect(
     *,
     files: dict[str, str],
     otherwise: str,
+    stored: Callable[[], Sequence[Path]] = tuple,
     memory: int | None = None,
 ) -> StagedRows:
     """Stage the latest row of each key. A row without a key or an event time is no row of anybody, and left out.
@@ -102,6 +103,7 @@ def collect(
         paths: files with the stored rows.
         when: SQL condition on their event time.
         otherwise: the name of the rule by which rows of other times are left out.
+        stored: gives all files of the view, see `FeatureFiles`.
         memory: bytes that DuckDB may take; if None, `MEMORY`, or its usual share for rows too wide for that.
 
     Raises:
@@ -110,16 +112,16 @@ def collect(
         TransientError: files were replaced time and again.
     """
     for _ in range(TRIES):
-        stored = FeatureFiles(view.name, list(paths), [*view.stored_keys, view.timestamp], {})
+        read = FeatureFiles(view.name, list(paths), [*view.stored_keys, view.timestamp], {}, stored)
         for column in view.stored_features:
-            stored.first_having(column)
-        left_out = LeftOut(_left_out_sql(view, paths, when), otherwise)
-        staged = _staged(path, request, view, _latest(view, stored, when), files, stored.rows, left_out, memory)
+            read.first_having(column)
+        left_out = LeftOut(_left_out_sql(view, read.files, when), otherwise)
+        staged = _staged(path, request, view, _latest(view, read, when), files, read.rows, left_out, memory)
         try:
             staged.ledger().balanced(f"materialize of {view.name}")
         except LedgerMismatch:
             staged.discard()
-            if not stored.replaced():
+            if not read.replaced():
                 raise
         else:
             return staged
