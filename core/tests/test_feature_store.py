@@ -192,6 +192,25 @@ def test_materialize_equals_feasts_own_engine_byte_by_byte(
     assert mine == contents(redis_url)
 
 
+def test_a_view_that_cannot_be_written_keeps_no_other_from_it(
+    settings: Settings, feature_repo: Repo, write_sales: Write, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    views = "".join(
+        f'{name} = FeatureView(name="{name}", entities=[store], source=offline_source("{name}"), '
+        'schema=[Field(name="n", dtype=Int64)])\n'
+        for name in ("early", "zonal")
+    )
+    feature_repo(definitions=DEFINITIONS + views)
+    apply_definitions(settings, redis_url)
+    write_sales(sales([(1, 1, 1.5, 10)]))
+    with pytest.raises(StepMissing, match=r"feature view (early|zonal) has no data"):
+        materialize(settings, redis_url)
+    assert read_with_feast(settings, redis_url, [1]) == [10]
+    told = [record.getMessage() for record in caplog.records]
+    assert sum("has no data" in line for line in told) == 1, "the other one"
+    assert "the other feature views are up to date: sales" in told
+
+
 def contents(url: str) -> dict[bytes, dict[bytes, bytes]]:
     """Every feature hash in Redis; what we remember of day files is not one."""
     with redis.Redis.from_url(url) as client:

@@ -12,7 +12,7 @@ below `TWINSERVE_HOME`: what a killed run left, the next one finishes first.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 import redis
 
-from twinserve.errors import BadInput, StepMissing
+from twinserve.errors import BadInput, PermanentError, StepMissing
 from twinserve.features.batch_engine import is_plain, is_single_redis
 from twinserve.features.day_files import DayFiles, is_recent
 from twinserve.features.declared import declared_view
@@ -91,7 +91,8 @@ def materialize(
 ) -> list[ViewResult]:
     """Bring the online store up to now, for every feature view that has `online=True`.
 
-    What our writer does not do (transformations, another online store than one Redis) goes through Feast's own.
+    What our writer does not do (transformations, another online store than one Redis) goes through Feast's own. A view
+    that can't be written keeps no other from it: its error is raised when all have had their turn.
 
     Args:
         lookback: day files not older than this are read even when they look unchanged; `LOOKBACK` if None.
@@ -120,12 +121,33 @@ def materialize(
     one = one_at_a_time(settings.home / "locks" / "materialize")
     with one, feast_errors(), redis.Redis.from_url(redis_url, socket_timeout=30) as client:
         remove_what_is_not_defined(store)
-        return [
-            _OneView(store, client, view, settings.home / "materialize", now, full=full).run(since)
-            if view.name in ours
-            else _by_feast(store, view, now)
-            for view in views
-        ]
+        folder = settings.home / "materialize"
+        return _each(
+            views,
+            lambda view: (
+                _OneView(store, client, view, folder, now, full=full).run(since)
+                if view.name in ours
+                else _by_feast(store, view, now)
+            ),
+        )
+
+
+def _each(views: list[FeatureView], written: Callable[[FeatureView], ViewResult]) -> list[ViewResult]:
+    """One view's bad file keeps no other view from its new rows; the first error is raised, others are logged."""
+    results: list[ViewResult] = []
+    refused: list[PermanentError] = []
+    for view in views:
+        try:
+            results.append(written(view))
+        except PermanentError as error:
+            refused.append(error)
+    for other in refused[1:]:
+        logger.error("%s", other)
+    if refused and results:
+        logger.warning("the other feature views are up to date: %s", ", ".join(result.view for result in results))
+    if refused:
+        raise refused[0]
+    return results
 
 
 def _is_ours(store: FeatureStore, view: FeatureView) -> bool:
