@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from data_path_world import BASE, LOOKBACK, Identity, Row, Values, World
+from data_path_world import BASE, GONE, LOOKBACK, Held, Identity, Row, Values, World
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from killable_steps import Steps
 from redis_server import RedisServer
 
@@ -29,11 +29,11 @@ KILLS = st.none() | st.tuples(st.sampled_from([*STEPS, "materialize"]), st.integ
 Kill = tuple[str, int] | None
 
 
-def seen_values(rows: list[Row]) -> dict[Identity, set[tuple[float | None, int]]]:
+def seen_values(rows: list[Row]) -> dict[Identity, set[Held]]:
     """Identity → the values that rows of this name have."""
-    found: dict[Identity, set[tuple[float | None, int]]] = {}
+    found: dict[Identity, set[Held]] = {}
     for row in rows:
-        found.setdefault(row.identity, set()).add((row.rate, row.count))
+        found.setdefault(row.identity, set()).add(row.values)
     return found
 
 
@@ -54,6 +54,12 @@ class DataPath(RuleBasedStateMachine):
         self.stored: dict[Identity, Values] = {}
         self.renamed = False
         self.last_run = ""
+        self.forgotten: set[int] = set()
+
+    @initialize(snapshot=st.booleans())
+    def the_source_is_declared(self, snapshot: bool) -> None:
+        self.world.snapshot = snapshot
+        self.world.define()
 
     @rule(shop=st.integers(1, 3), hour=st.integers(0, 71), rate=RATES, count=COUNTS)
     def a_row_comes(self, shop: int, hour: int, rate: float | None, count: int) -> None:
@@ -81,6 +87,35 @@ class DataPath(RuleBasedStateMachine):
         row = self.world.rows[data.draw(st.sampled_from(sorted(self.world.rows)))]
         self.world.change(self.world.add(row), count=count)
 
+    @rule(shop=st.integers(1, 3), hour=st.integers(0, 71))
+    def a_shop_is_deleted(self, shop: int, hour: int) -> None:
+        """By a row that says so."""
+        self.world.add(Row(shop, BASE + timedelta(hours=hour), self.world.tick(), None, 0, gone=True))
+
+    @precondition(lambda self: self.world.rows)
+    @rule(data=st.data(), moves=st.booleans())
+    def a_row_becomes_a_deletion_or_none_any_more(self, data: Any, moves: bool) -> None:
+        number = data.draw(st.sampled_from(sorted(self.world.rows)))
+        row = self.world.rows[number]
+        self.world.change(number, gone=not row.gone, created=self.world.tick() if moves else row.created)
+
+    @precondition(lambda self: self.last_run)
+    @rule(shop=st.integers(1, 3))
+    def a_shop_is_forgotten(self, shop: int) -> None:
+        self.world.run("forget", f"shop={shop}", "--yes")
+        self.forgotten.add(shop)
+        self.stored = {row: values for row, values in self.stored.items() if row[0] != shop}
+        self.last_run = ""  # it begins again
+        self._held_online(shop)
+        assert self.world.offline() == self.stored
+
+    @precondition(lambda self: self.forgotten)
+    @rule(data=st.data())
+    def a_shop_is_allowed_again(self, data: Any) -> None:
+        shop = data.draw(st.sampled_from(sorted(self.forgotten)))
+        self.world.run("forget", f"shop={shop}", "--allow-again")
+        self.forgotten.remove(shop)
+
     @precondition(lambda self: self.world.rows)
     @rule(data=st.data())
     def a_row_goes(self, data: Any) -> None:
@@ -98,7 +133,7 @@ class DataPath(RuleBasedStateMachine):
             if not kill or kill[0] != step or world.run(*words, kill_at=kill[1]) is None:
                 outcome = world.run(*words)
         assert outcome is not None
-        self._held_offline(everything=full or self.mark is None or self.renamed)
+        self._held_offline(everything=full or self.mark is None or self.renamed or world.snapshot)
         arrivals = [row.created for row in world.rows.values()]
         self.mark = max([*arrivals, *([self.mark] if self.mark else [])])
         self.counted = self._counted_now()
@@ -177,19 +212,21 @@ class DataPath(RuleBasedStateMachine):
         """Rows that were read are as the source has them; others are as they were, or as the source has them."""
         now_counted = self._counted_now() if self.mark else Counter()
         apart = {day for day in {*now_counted, *self.counted} if now_counted[day] != self.counted[day]}
-        found, at_source = self.world.offline(), seen_values(list(self.world.rows.values()))
+        rows = [row for row in self.world.rows.values() if row.shop not in self.forgotten]
+        found, at_source = self.world.offline(), seen_values(rows)
         for identity in {*found, *at_source, *self.stored}:
             before, now = self.stored.get(identity), found.get(identity)
             values = at_source.get(identity, set())
             certainly = everything or identity[2].date() in apart
             certainly |= self.mark is not None and identity[2] >= self.mark - LOOKBACK
-            held = now and tuple(now.get(name) for name in self.world.columns)
-            unchanged = before and tuple(before.get(name) for name in self.world.columns)
+            held, unchanged = now and self.world.held(now), before and self.world.held(before)
             if len(values) == 1 and certainly:
                 assert held == next(iter(values)), (identity, held, values)
+            elif not values and self.world.snapshot:
+                assert held is None, (identity, held)
             else:
                 assert held == unchanged or (len(values) == 1 and held in values), (identity, held, unchanged, values)
-            assert now is None or before is None or set(before) <= set(now), "a stored column is gone"
+            assert now is None or before is None or {*before} - {GONE} <= {*now}, "a stored column is gone"
         self.stored = found
 
     def _held_online(self, shop: int) -> None:
@@ -201,6 +238,9 @@ class DataPath(RuleBasedStateMachine):
             return
         event, created = rows[-1]
         values = self.stored[shop, event, created]
+        if GONE in values:
+            assert held == (event, {GONE: 1}), "a mark, and no features"
+            return
         assert held == (event, {name: values.get(name) for name in self.world.columns})
 
 

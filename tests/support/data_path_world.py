@@ -17,8 +17,16 @@ import yaml
 from killable_steps import Steps
 from small_feature_repo import write_feature_repo
 
+from twinserve.features.deleted_rows import DELETED
 from twinserve.features.file_sizes import deletions_of, with_deletions
-from twinserve.features.redis_layout import decode_event_time, decode_value, event_time_field, feature_field, redis_key
+from twinserve.features.redis_layout import (
+    DELETED_MARK,
+    decode_event_time,
+    decode_value,
+    event_time_field,
+    feature_field,
+    redis_key,
+)
 from twinserve.features.store import open_store
 from twinserve.settings import load_settings
 
@@ -38,7 +46,9 @@ trips = FeatureView(
 ranking = FeatureService(name="ranking", features=[trips])
 """
 Identity = tuple[int, datetime, datetime]  # shop, event time, created: what names a row
-Values = dict[str, float | int | None]  # stored feature column → value
+Values = dict[str, float | int | None]  # stored feature column → value; `GONE` where the row is a mark
+Held = tuple[float | None, int | None, bool]  # rate, count, whether it is a mark
+GONE = "gone"
 
 
 @dataclass(frozen=True)
@@ -50,11 +60,17 @@ class Row:
     created: datetime
     rate: float | None
     count: int
+    gone: bool = False
 
     @property
     def identity(self) -> Identity:
         """What names it."""
         return self.shop, self.event, self.created
+
+    @property
+    def values(self) -> Held:
+        """Of a row that says that its shop was deleted, no features count."""
+        return (None, None, True) if self.gone else (self.rate, self.count, False)
 
 
 @dataclass
@@ -65,6 +81,7 @@ class World:
         rows: of the source, by a number of our own.
         rate: what the definitions call the feature that the source calls `rate`.
         clock: when the next row is written at the source.
+        snapshot: whether each run reads all, and rows that are not there are deleted.
     """
 
     folder: Path
@@ -73,6 +90,7 @@ class World:
     rows: dict[int, Row] = field(default_factory=dict)
     rate: str = "rate"
     clock: datetime = BASE + timedelta(days=4)
+    snapshot: bool = False
     runs: int = 0
 
     def __post_init__(self) -> None:
@@ -88,7 +106,11 @@ class World:
     def define(self) -> None:
         """Write definitions and sources."""
         repo = write_feature_repo(self.folder / "repo", PROJECT, DEFINITIONS.format(rate=self.rate))
-        view: dict[str, Any] = {"table": "trips", "lookback_minutes": 60, "checks": {"max_bad_fraction": 1.0}}
+        view: dict[str, Any] = {"table": "trips", "deleted": GONE, "checks": {"max_bad_fraction": 1.0}}
+        if self.snapshot:
+            view |= {"snapshot": "rows", "checks": {"max_bad_fraction": 1.0, "max_deleted_fraction": 1.0}}
+        else:
+            view["lookback_minutes"] = 60
         if self.rate != "rate":
             view["rename"] = {"rate": self.rate}
         (repo / "sources.yaml").write_text(yaml.safe_dump({"views": {VIEW: view}}), encoding="utf-8")
@@ -114,12 +136,13 @@ class World:
         with sqlite3.connect(file) as database:
             database.execute("DROP TABLE IF EXISTS trips")
             database.execute(
-                "CREATE TABLE trips (shop INTEGER, event_timestamp TEXT, created TEXT, rate REAL, count INTEGER)"
+                "CREATE TABLE trips (shop INTEGER, event_timestamp TEXT, created TEXT, rate REAL, count INTEGER, "
+                f"{GONE} BOOLEAN)"
             )
             database.executemany(
-                "INSERT INTO trips VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO trips VALUES (?, ?, ?, ?, ?, ?)",
                 [
-                    (r.shop, f"{r.event:%Y-%m-%d %H:%M:%S}", f"{r.created:%Y-%m-%d %H:%M:%S}", r.rate, r.count)
+                    (r.shop, f"{r.event:%Y-%m-%d %H:%M:%S}", f"{r.created:%Y-%m-%d %H:%M:%S}", r.rate, r.count, r.gone)
                     for r in self.rows.values()
                 ],
             )
@@ -147,8 +170,13 @@ class World:
                 identity = (row.pop("shop"), row.pop("event_timestamp"), row.pop("created"))
                 assert identity not in found, f"stored twice: {identity}"
                 assert file.parent.name == f"day={identity[1]:%Y-%m-%d}"
-                found[identity] = row
+                found[identity] = row | ({GONE: 1} if row.pop(DELETED, None) else {})
         return found
+
+    def held(self, row: Values) -> Held:
+        """What a stored row says."""
+        rate, count = (row.get(name) for name in self.columns)
+        return rate, count if count is None else int(count), GONE in row
 
     def remove_day(self, day: date) -> None:
         """One day's folder of the offline store."""
@@ -177,7 +205,7 @@ class World:
         return rows
 
     def online(self, shop: int) -> tuple[datetime, Values] | None:
-        """Event time and values of a key; a feature that has no field is left out.
+        """Event time and values of a key; a feature that has no field is left out. A mark has no values.
 
         Raises:
             AssertionError: there are fields that the definitions don't have.
@@ -185,7 +213,9 @@ class World:
         held: dict[bytes, bytes] = self.client.hgetall(redis_key(PROJECT, {"shop": ("INT64", shop)}))  # type: ignore[assignment, arg-type]
         if not held:
             return None
-        at = BASE.fromtimestamp(decode_event_time(held.pop(event_time_field(VIEW))) / 1e6, UTC)
+        time = held.pop(event_time_field(VIEW))
+        at = BASE.fromtimestamp(decode_event_time(time.removesuffix(DELETED_MARK)) / 1e6, UTC)
         names = {feature_field(VIEW, name): name for name in self.columns}
         assert set(held) <= set(names), "fields of features that are gone"
-        return at, {names[key]: decode_value(value) for key, value in held.items()}  # type: ignore[misc]
+        values = {names[key]: decode_value(value) for key, value in held.items()}
+        return (at, {GONE: 1} | values) if time.endswith(DELETED_MARK) else (at, values)  # type: ignore[operator, return-value]
