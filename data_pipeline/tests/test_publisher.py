@@ -164,6 +164,15 @@ def test_a_feature_that_was_added_is_filled(view: ViewSpec) -> None:
     assert [asked.changes.of(day) for day in DAYS[:3]] == [Changed(0, 2), Changed(0, 2), Changed(0, 1)]
 
 
+def test_a_feature_that_was_added_and_is_null_at_the_source_gets_its_column(view: ViewSpec) -> None:
+    store(view, HELD, without=["count"])
+    asked, read = publisher(view), table(view, HELD, None)
+    assert went(asked.plan(read)) == [0, 5, 0, 0, 0, 0]
+    assert asked.publish(read, []).days_written == 3, "else no stored file had it, and materialize refused"
+    assert all("count" in pq.read_schema(file).names for file in day_files(view).values())
+    assert asked.publish(read, []).days_unchanged == 3
+
+
 def test_the_corrections_of_all_tries_are_listed_in_order(view: ViewSpec) -> None:
     asked = publisher(view)
     first, second, third = (Correction(f"row {n}", "a", "b", "replaced") for n in range(3))

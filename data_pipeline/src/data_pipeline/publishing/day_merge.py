@@ -26,7 +26,7 @@ class DayMerge:
 
     Attributes:
         rows: what the day's file is to hold, sorted by identity.
-        changed: whether that differs from what it holds.
+        changed: whether that differs from what it holds, in rows or in columns.
         counts: `new`, `already` and each decision on a row that differs from the stored one → rows that were read.
         found: the rows that differ.
     """
@@ -62,7 +62,8 @@ def merge_day(day: date, stored: StoredDay, read: pa.Table, view: ViewSpec, rule
     return DayMerge(
         day,
         _with_undeclared(ranked, taken, view).filter(pa.array(~lost)).combine_chunks(),
-        bool(counts["new"] or taken.any() or stored.retyped),
+        # null for null is no change, but the file gets its column: else no stored file might have the feature
+        bool(counts["new"] or taken.any() or stored.retyped or stored.absent),
         counts,
         found,
     )
