@@ -81,6 +81,7 @@ def _prepare() -> None:
     """Make the process ready for the work of a command."""
     from twinserve.containment import containing_environment, keep_metrics_in_memory
     from twinserve.feast_checks import check_when_called
+    from twinserve.late_imports import put_off_imports
     from twinserve.logs import configure_logging
     from twinserve.moved_home import take_over
     from twinserve.settings import export, load_settings
@@ -90,6 +91,7 @@ def _prepare() -> None:
     export(containing_environment(settings.home), over=False)
     keep_metrics_in_memory()
     check_when_called()
+    put_off_imports()
     take_over(settings)
 
 

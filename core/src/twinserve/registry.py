@@ -291,9 +291,10 @@ def _log_model(estimator: Any, contract: Contract, run_id: str, scorer: bytes) -
 
 def _types_in(estimator: Any) -> list[str]:
     """Types in our own, freshly fitted estimator that skops does not know: trusted, since we made it."""
-    from skops.io import dumps, get_untrusted_types
+    from twinserve.skops_format import import_skops
 
-    return list(get_untrusted_types(data=dumps(estimator)))
+    skops_io = import_skops()
+    return list(skops_io.get_untrusted_types(data=skops_io.dumps(estimator)))
 
 
 @contextmanager

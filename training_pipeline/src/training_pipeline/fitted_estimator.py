@@ -40,12 +40,14 @@ def save_estimator(file: Path, estimator: Any) -> None:
     Raises:
         PermanentError: skops can't store this kind of estimator.
     """
-    from skops.io import dump
+    from twinserve.skops_format import import_skops
+
+    skops_io = import_skops()
     from skops.io.exceptions import UnsupportedTypeException
 
     with atomic_file(file) as draft:
         try:
-            dump(estimator, draft)
+            skops_io.dump(estimator, draft)
         except UnsupportedTypeException as error:
             raise PermanentError(
                 f"{type(estimator).__name__} can't be stored: {error}", fix="Choose an estimator that skops supports"
@@ -54,6 +56,7 @@ def save_estimator(file: Path, estimator: Any) -> None:
 
 def load_estimator(file: Path) -> Any:
     """Read what `save_estimator` wrote; every type in it is trusted, since the file is our own run's."""
-    from skops.io import get_untrusted_types, load
+    from twinserve.skops_format import import_skops
 
-    return load(file, trusted=get_untrusted_types(file=file))
+    skops_io = import_skops()
+    return skops_io.load(file, trusted=skops_io.get_untrusted_types(file=file))

@@ -1,0 +1,127 @@
+"""Modules that a library imports with itself, and steps seldom use: imported when something is asked of them.
+
+While one of the modules in `PUT_OFF` is imported, a stand-in is in the place of those that are listed for it. The
+stand-in imports the real one as soon as an attribute is asked of it, and gives that. What a module takes from it by
+`from … import` is named here too, and looked up when it is called. After the import, the place is empty again: nobody
+else gets a stand-in.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any
+
+Objects = tuple[str, ...]
+# importing module → what it need not import → what it takes from there by name
+PUT_OFF: dict[str, dict[str, Objects]] = {
+    "sklearn.utils.fixes": {"pandas": (), "scipy.stats": ()},
+    "sklearn.metrics._ranking": {"scipy.stats": ("rankdata",)},
+    "sklearn._loss.link": {"scipy.stats": ("gmean",)},
+    "sklearn.preprocessing._data": {"scipy.stats": ()},
+    "sklearn.model_selection._search": {"scipy.stats": ("rankdata",)},
+    "sklearn.covariance._robust_covariance": {"scipy.stats": ("chi2",)},
+    "sklearn.isotonic": {"scipy.stats": ("spearmanr",)},
+    "sklearn.inspection._partial_dependence": {"scipy.stats": (), "scipy.stats.mstats": ("mquantiles",)},
+    "sklearn.inspection._plot.partial_dependence": {"scipy.stats": (), "scipy.stats.mstats": ("mquantiles",)},
+    "feast.errors": {"fastapi": ("status",)},
+    "feast.feature_store": {
+        "fastapi": (),
+        "fastapi.concurrency": ("run_in_threadpool",),
+        "feast.feature_server": (),
+        "feast.ui_server": (),
+    },
+    "mlflow": {"mlflow.genai": (), "mlflow.genai.datasets": (), "mlflow.gateway": ()},
+}
+
+
+def put_off_imports() -> None:
+    """For modules that are imported later. Idempotent."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+class _Finder(MetaPathFinder):
+    def find_spec(self, name: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name not in PUT_OFF:
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        if spec and spec.loader:
+            spec.loader = _Loader(spec.loader, PUT_OFF[name])
+        return spec
+
+
+class _Loader(Loader):
+    def __init__(self, real: Loader, later: Mapping[str, Objects]) -> None:
+        self._real, self._later = real, later
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._real.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        if module.__spec__:
+            module.__spec__.loader = self._real
+        module.__loader__ = self._real
+        with _standing_in(self._later):
+            self._real.exec_module(module)
+
+
+@contextmanager
+def _standing_in(later: Mapping[str, Objects]) -> Iterator[None]:
+    placed: list[_StandIn] = []
+    try:
+        for name, objects in later.items():
+            if name not in sys.modules and (spec := _found(name)):
+                placed.append(_StandIn(name, objects, spec))
+                sys.modules[name] = placed[-1]
+        yield
+    finally:
+        for each in placed:
+            each._leave()
+
+
+def _found(name: str) -> ModuleSpec | None:
+    parent = name.rpartition(".")[0]
+    return PathFinder.find_spec(name, importlib.import_module(parent).__path__ if parent else None)
+
+
+class _StandIn(ModuleType):
+    """Gives what the real module has. The modules below a package are real, as they need not have it."""
+
+    def __init__(self, name: str, objects: Objects, spec: ModuleSpec) -> None:
+        super().__init__(name)
+        if spec.submodule_search_locations is not None:
+            self.__path__ = list(spec.submodule_search_locations)
+        self.__dict__.update({taken: _Later(name, taken) for taken in objects})
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("__"):  # which the import system asks for
+            raise AttributeError(attribute)
+        self._leave()
+        return getattr(importlib.import_module(self.__name__), attribute)
+
+    def _leave(self) -> None:
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+
+
+class _Later:
+    """A function of a module, or an object with methods: looked up when it is called, or asked for an attribute."""
+
+    def __init__(self, module: str, name: str) -> None:
+        self._place = module, name
+
+    def _real(self) -> Any:
+        module, name = self._place
+        return getattr(importlib.import_module(module), name)
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        return self._real()(*arguments, **named)
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(self._real(), attribute)
