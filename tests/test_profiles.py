@@ -108,7 +108,7 @@ def test_panels_do_not_overlap_and_fit_the_page() -> None:
 
 
 def test_every_metric_of_ours_that_is_asked_for_is_one_that_the_service_has() -> None:
-    from model_serving.online.metrics import InferenceMetrics
+    from model_serving.online.telemetry.metrics import InferenceMetrics
 
     known = {metric.name for metric in InferenceMetrics().registry.collect()}
     asked = " ".join(target["expr"] for _, panel in panels() for target in panel["targets"])

@@ -386,8 +386,8 @@ def test_a_kill_at_any_moment_leaves_all_or_nothing(rides: World, tmp_path: Path
 
 
 async def test_batch_and_online_give_the_same_scores(shops: World, tmp_path: Path) -> None:
-    from model_serving.online.plane import Choice, InferencePlane
-    from model_serving.online.wire import InferenceRequest
+    from model_serving.online.inference.data_plane import Choice, InferencePlane
+    from model_serving.online.inference.schemas import InferenceRequest
     from twinserve.features.online import open_reader
 
     path = tmp_path / "shops.parquet"

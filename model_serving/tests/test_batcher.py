@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from small_model import request_of
 
-from model_serving.online import batcher as batcher_module
-from model_serving.online.batcher import Batcher, Waiting
-from model_serving.online.plane import Choice
-from model_serving.online.refusal import Refusal
-from model_serving.online.wire import InferenceRequest
+from model_serving.online.inference import batcher as batcher_module
+from model_serving.online.inference.batcher import Batcher, Waiting
+from model_serving.online.inference.data_plane import Choice
+from model_serving.online.inference.refusals import Refusal
+from model_serving.online.inference.schemas import InferenceRequest
 from twinserve.errors import PermanentError
 
 
@@ -88,7 +88,7 @@ async def turns(count: int = 5) -> None:
 async def test_while_a_batch_is_under_way_the_next_one_gathers(
     most: int, together: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batcher_module, "PATIENCE", 3600.0)
+    monkeypatch.setattr(batcher_module, "MAX_WAIT_SECONDS", 3600.0)
     plane = Plane()
     plane.open.clear()
     batcher, _ = batcher_of(plane, most)
@@ -112,7 +112,7 @@ async def test_nobody_waits_for_a_slow_batch_longer_than_a_moment() -> None:
     tasks.append(asyncio.create_task(batcher.answer(second)))
     await turns()
     assert plane.batches == [["r0"]]
-    await asyncio.sleep(10 * batcher_module.PATIENCE)
+    await asyncio.sleep(10 * batcher_module.MAX_WAIT_SECONDS)
     assert plane.batches == [["r0"], ["r1"]]
     plane.open.set()
     await asyncio.gather(*tasks)
@@ -121,7 +121,7 @@ async def test_nobody_waits_for_a_slow_batch_longer_than_a_moment() -> None:
 
 
 async def test_after_all_has_ended_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batcher_module, "PATIENCE", 3600.0)
+    monkeypatch.setattr(batcher_module, "MAX_WAIT_SECONDS", 3600.0)
     plane = Plane()
     batcher, _ = batcher_of(plane)
     for request in requests_of(1, 1, 1):

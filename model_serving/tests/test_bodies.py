@@ -14,14 +14,14 @@ import uvicorn
 from serving_worlds import FRESH, World
 from starlette.types import Message
 
-from model_serving.online.bodies import LARGE_AT_ONCE, SMALL_BYTES, Bodies, ClientGone
 from model_serving.online.composition import serving_builder
-from model_serving.online.connections.protocol import Connection
-from model_serving.online.connections.register import Limits, Register
-from model_serving.online.metrics import InferenceMetrics
-from model_serving.online.readiness import Readiness
-from model_serving.online.refusal import Refusal
-from model_serving.online.transport import InferenceEndpoint
+from model_serving.online.http.bodies import LARGE_AT_ONCE, SMALL_BYTES, Bodies, ClientGone
+from model_serving.online.http.connections.protocol import Connection
+from model_serving.online.http.connections.register import Limits, Register
+from model_serving.online.http.endpoint import InferenceEndpoint
+from model_serving.online.inference.readiness import Readiness
+from model_serving.online.inference.refusals import Refusal
+from model_serving.online.telemetry.metrics import InferenceMetrics
 
 LIMIT = 2 * SMALL_BYTES
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]

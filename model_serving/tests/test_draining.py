@@ -16,7 +16,7 @@ import pytest
 from serving_worlds import FRESH, Server, StartServer, World
 from waiting import until
 
-from model_serving.online.stop_signals import StopSignals
+from model_serving.online.process.stop_signals import StopSignals
 
 pytestmark = pytest.mark.integration
 ASKED = {"request_id": "r", "driver_ids": FRESH}

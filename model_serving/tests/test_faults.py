@@ -12,9 +12,9 @@ import pytest
 from serving_worlds import FRESH, World
 
 from model_serving.online.composition import serving_builder
-from model_serving.online.metrics import InferenceMetrics
-from model_serving.online.readiness import Readiness
-from model_serving.online.transport import InferenceEndpoint
+from model_serving.online.http.endpoint import InferenceEndpoint
+from model_serving.online.inference.readiness import Readiness
+from model_serving.online.telemetry.metrics import InferenceMetrics
 
 pytestmark = pytest.mark.integration
 ASKED = {"request_id": "r", "driver_ids": FRESH}

@@ -13,12 +13,12 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from serving_worlds import StartServer, World
 from small_disk import on_small_disk
 
-from model_serving.online.metric_files import SIZES, reserve_metric_files
+from model_serving.online.telemetry.metric_files import SIZES, reserve_metric_files
 
 RESERVE = """
 import os, sys
 from pathlib import Path
-from model_serving.online.metric_files import reserve_metric_files
+from model_serving.online.telemetry.metric_files import reserve_metric_files
 from twinserve.errors import TransientError
 disk = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
 try:
@@ -27,9 +27,9 @@ except TransientError as error:
     sys.exit(str(error))
 """
 COUNT = """
-from model_serving.online.metrics import InferenceMetrics
-from model_serving.online.refusal import CODES
-from model_serving.online.wire import Model
+from model_serving.online.telemetry.metrics import InferenceMetrics
+from model_serving.online.inference.refusals import CODES
+from model_serving.online.inference.schemas import Model
 metrics = InferenceMetrics()
 with (disk / "others").open("wb", buffering=0) as others:
     try:

@@ -8,8 +8,8 @@ import weakref
 
 import pytest
 
-from model_serving.online import garbage
-from model_serving.online.garbage import collect_when_idle, no_automatic_collection
+from model_serving.online.process import garbage
+from model_serving.online.process.garbage import collect_when_idle, no_automatic_collection
 
 
 class Cycle:
@@ -23,7 +23,7 @@ class Cycle:
 @pytest.mark.parametrize("age", [0, 1, 2])
 async def test_cycles_of_any_age_are_found(idle: bool, age: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(garbage, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(garbage, "PATIENCE", 3)
+    monkeypatch.setattr(garbage, "MOST_BUSY_LOOKS", 3)
     with no_automatic_collection():
         assert not gc.isenabled()
         held = Cycle()

@@ -18,10 +18,10 @@ from serving_worlds import FRESH, StartServer, World
 from starlette.responses import Response
 from waiting import until
 
-from model_serving.online.access_log import AccessLog
-from model_serving.online.garbage import no_automatic_collection
-from model_serving.online.tracing import LAST_SECONDS, Tracer
-from model_serving.online.unhurried_log import MOST_WAITING, unhurried_logging
+from model_serving.online.process.garbage import no_automatic_collection
+from model_serving.online.telemetry.access_log import AccessLog
+from model_serving.online.telemetry.queued_log import MOST_WAITING, queued_logging
+from model_serving.online.telemetry.tracing import LAST_SECONDS, Tracer
 
 SCOPE = {"method": "POST", "path": "/inference", "client": ("10.0.0.1", 1), "headers": [(b"x-request-id", b"abc")]}
 ASKED = {"request_id": "r", "driver_ids": FRESH}
@@ -73,7 +73,7 @@ def test_a_disk_that_takes_nothing_holds_nobody_up() -> None:
     before = root.handlers[:]
     root.handlers = [stuck]
     try:
-        with unhurried_logging(lambda: lost.append(1)):
+        with queued_logging(lambda: lost.append(1)):
             for number in range(MOST_WAITING + 100):
                 logging.getLogger("test").warning("line %d", number)
             assert 95 <= len(lost) <= 100
@@ -82,7 +82,7 @@ def test_a_disk_that_takes_nothing_holds_nobody_up() -> None:
         assert root.handlers == [stuck]
         stuck.go.clear()
         began = time.monotonic()
-        with unhurried_logging(lambda: None):
+        with queued_logging(lambda: None):
             logging.getLogger("test").warning("never written")
         assert time.monotonic() - began < 10  # it would be for ever
     finally:

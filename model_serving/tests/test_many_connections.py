@@ -100,7 +100,7 @@ def test_no_more_connections_than_open_files(hard: int, fit: int) -> None:
     code = f"""
 import resource
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, {hard}))
-from model_serving.online.connections.descriptors import connections_that_fit
+from model_serving.online.http.connections.descriptors import connections_that_fit
 print(connections_that_fit(2048, 64), *resource.getrlimit(resource.RLIMIT_NOFILE))
 """
     if hard > resource.getrlimit(resource.RLIMIT_NOFILE)[1]:

@@ -34,15 +34,15 @@ from serving_worlds import (
 )
 
 from model_serving.online.application import OnlineApplication
-from model_serving.online.batcher import Batcher
 from model_serving.online.composition import serving_builder
-from model_serving.online.documentation import openapi
-from model_serving.online.metrics import InferenceMetrics
-from model_serving.online.plane import Choice, InferencePlane
-from model_serving.online.preparation import Preparation
-from model_serving.online.readiness import Readiness
-from model_serving.online.refusal import CODES, Refusal
-from model_serving.online.wire import InferenceRequest
+from model_serving.online.http.documentation import openapi
+from model_serving.online.inference.batcher import Batcher
+from model_serving.online.inference.data_plane import Choice, InferencePlane
+from model_serving.online.inference.readiness import Readiness
+from model_serving.online.inference.refusals import CODES, Refusal
+from model_serving.online.inference.schemas import InferenceRequest
+from model_serving.online.process.preparation import Preparation
+from model_serving.online.telemetry.metrics import InferenceMetrics
 from twinserve.contract import Contract
 from twinserve.errors import ContractMismatch
 from twinserve.features.feature_reader import OnlineRows, SomeKeysUnavailable

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from request_shapes import DRIVERS, MOST, SHOPS, TRIPS, refusal, shape
 
-from model_serving.online.answers import choice_body, refusal_body
-from model_serving.online.parsing import parse_request
-from model_serving.online.plane import Choice
-from model_serving.online.refusal import Refusal
-from model_serving.online.wire import (
+from model_serving.online.http.answers import choice_body, refusal_body
+from model_serving.online.http.parsing import parse_request
+from model_serving.online.inference.data_plane import Choice
+from model_serving.online.inference.refusals import Refusal
+from model_serving.online.inference.schemas import (
     Answer,
     InferenceRequest,
     LeftOut,

@@ -21,11 +21,11 @@ from serving_worlds import FRESH, NOW, NULL, STALE, UNKNOWN, World, classifier_o
 
 from model_serving.batch.output import Facts
 from model_serving.batch.publishing import done
-from model_serving.online.access_log import AccessLog
 from model_serving.online.composition import serving_builder
-from model_serving.online.metrics import InferenceMetrics
-from model_serving.online.readiness import Readiness
-from model_serving.online.transport import InferenceEndpoint
+from model_serving.online.http.endpoint import InferenceEndpoint
+from model_serving.online.inference.readiness import Readiness
+from model_serving.online.telemetry.access_log import AccessLog
+from model_serving.online.telemetry.metrics import InferenceMetrics
 from model_serving.passed_as_nan import PassedAsNaN, PassedSummary
 from model_serving.scoring import NO_SCORE, SCORED
 from twinserve.contract import Contract, FeatureColumn, JoinKey, MissingPolicy, Output, Tolerance

@@ -23,7 +23,7 @@ from serving_worlds import (
 )
 from waiting import until
 
-from model_serving.online.tenancy import sole_tenant
+from model_serving.online.process.folder_lock import one_service_in
 from twinserve.errors import BadInput
 
 pytestmark = pytest.mark.integration
@@ -141,17 +141,17 @@ def test_a_second_service_on_a_port_leaves_the_first_alone(rides: World, start: 
 
 
 def test_the_folder_of_a_service_that_was_killed_is_free(tmp_path: Path) -> None:
-    code = f"from pathlib import Path\nfrom {sole_tenant.__module__} import sole_tenant\n"
-    code += f"with sole_tenant(Path({str(tmp_path)!r})): print('has it', flush=True); input()"
+    code = f"from pathlib import Path\nfrom {one_service_in.__module__} import one_service_in\n"
+    code += f"with one_service_in(Path({str(tmp_path)!r})): print('has it', flush=True); input()"
     holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     assert holder.stdout.readline() == "has it\n"
-    with pytest.raises(BadInput, match=f"process {holder.pid}"), sole_tenant(tmp_path):
+    with pytest.raises(BadInput, match=f"process {holder.pid}"), one_service_in(tmp_path):
         pass
     holder.kill()
     holder.communicate()
     for _ in range(2):
-        with sole_tenant(tmp_path):
+        with one_service_in(tmp_path):
             assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
 
 

@@ -15,11 +15,11 @@ import pytest
 from serving_worlds import FRESH, Server, StartServer, World, classifier_output, fitted_classifier, mlflow_gone
 from waiting import until
 
-from model_serving.online.child import Child
-from model_serving.online.feature_check import REMEMBERED
-from model_serving.online.preparation import read_preparation
-from model_serving.online.prepare import prepare
-from model_serving.online.preparer import Preparer
+from model_serving.online.process.child_process import ChildProcess
+from model_serving.online.process.feature_check import REMEMBERED
+from model_serving.online.process.preparation import read_preparation
+from model_serving.online.process.prepare import prepare
+from model_serving.online.process.preparer import Preparer
 from twinserve.errors import ContractMismatch, StepMissing, TransientError
 from twinserve.model_bundle import FILES, load_prepared
 from twinserve.settings import child_environment
@@ -145,12 +145,12 @@ def test_a_worker_imports_neither_feast_nor_mlflow(rides: World, tmp_path: Path)
 
 def test_a_child_ends_when_its_parent_is_gone_and_fails_with_our_errors(rides: World) -> None:
     renamed = rides.renamed("nobody")
-    child = Child("model_serving.online.prepare", renamed.environment)
+    child = ChildProcess("model_serving.online.process.prepare", renamed.environment)
     with pytest.raises(StepMissing, match="has no champion") as raised:
         child.outcome()
     assert raised.value.fix
     with pytest.raises(TransientError, match="ended without an outcome"):
-        Child("model_serving.online.no_such_module").outcome()
+        ChildProcess("model_serving.online.no_such_module").outcome()
 
 
 def own_module(folder: Path, *lines: str, first: str = "a plug-in says hello") -> dict[str, str]:
@@ -164,21 +164,21 @@ def test_what_a_library_prints_is_not_the_outcome(tmp_path: Path, capfd: pytest.
     environment = own_module(
         tmp_path,
         "import os",
-        "from model_serving.online.child import run_for_parent",
+        "from model_serving.online.process.child_process import run_for_parent",
         "def work(questions):",
         '    print(\'{"folder": "a library says"}\')',
         '    os.write(1, b\'{"folder": "a library in C says"}\\n\')',
         "    return {'folder': '/ours'}",
         "run_for_parent(work)",
     )
-    assert Child("a_child", environment).outcome() == {"folder": "/ours"}
+    assert ChildProcess("a_child", environment).outcome() == {"folder": "/ours"}
     said = capfd.readouterr().err
     assert "a library in C says" in said
     assert "a library says" in said
 
 
 def test_a_child_that_hangs_is_ended(tmp_path: Path) -> None:
-    child = Child("a_child", own_module(tmp_path, "import threading", "threading.Event().wait()"))
+    child = ChildProcess("a_child", own_module(tmp_path, "import threading", "threading.Event().wait()"))
     with pytest.raises(TransientError, match="gave no outcome"):
         child.outcome(seconds=0.5)
 

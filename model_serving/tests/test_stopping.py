@@ -13,10 +13,10 @@ from types import SimpleNamespace
 import pytest
 from waiting import until
 
-from model_serving.online import stopping
-from model_serving.online.stop_signals import StopSignals
-from model_serving.online.stopping import serve_until_stopped
-from model_serving.online.supervisor import Supervisor
+from model_serving.online.process import stopping
+from model_serving.online.process.stop_signals import StopSignals
+from model_serving.online.process.stopping import serve_until_stopped
+from model_serving.online.process.supervisor import Supervisor
 from twinserve.errors import TransientError
 
 

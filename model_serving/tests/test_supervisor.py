@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from types import SimpleNamespace
 
-from model_serving.online.supervisor import Supervisor
+from model_serving.online.process.supervisor import Supervisor
 
 
 def test_one_that_has_no_loop_yet_is_waited_for() -> None:

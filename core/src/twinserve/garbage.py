@@ -13,5 +13,5 @@ ROUNDS = 50
 
 
 def collect_rarely() -> None:
-    """For a command that ends. The online service has its own rules: model_serving.online.garbage."""
+    """For a command that ends. The online service has its own rules: model_serving.online.process.garbage."""
     gc.set_threshold(NEW_OBJECTS, ROUNDS, ROUNDS)

@@ -19,7 +19,7 @@ from waiting import until
 CONNECTIONS, RATE = 16, 80.0
 WELL = ("200", "404 no_candidate")  # what is wrong with them is in `objection`
 UNREAD = ("503 overloaded", "503 model_not_ready")  # refused before the body is looked at
-PATIENCE = 30.0  # seconds; the service answers or refuses long before
+TIMEOUT_SECONDS = 30.0  # seconds; the service answers or refuses long before
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def checked_load(
     async def caller(number: int) -> None:
         chance, pace = random.Random(number), connections / rate
         due = time.monotonic() + pace * number / connections
-        async with httpx.AsyncClient(base_url=url, timeout=PATIENCE, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False) as client:
             port: int | None = None
             while not over.is_set():
                 await asyncio.sleep(due - time.monotonic())

@@ -17,9 +17,9 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from waiting import until
 
-from model_serving.online.connections.protocol import Connection
-from model_serving.online.connections.register import Limits, Register
-from model_serving.online.wire import Answer
+from model_serving.online.http.connections.protocol import Connection
+from model_serving.online.http.connections.register import Limits, Register
+from model_serving.online.inference.schemas import Answer
 
 
 @dataclass

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from model_serving.online.parsing import parse_request
-from model_serving.online.refusal import Refusal
-from model_serving.online.wire import RequestShape, request_shape
+from model_serving.online.http.parsing import parse_request
+from model_serving.online.inference.refusals import Refusal
+from model_serving.online.inference.schemas import RequestShape, request_shape
 from twinserve.contract import Contract, FeatureColumn, JoinKey, Output, Tolerance
 
 MOST = 5

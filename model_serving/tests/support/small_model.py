@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_serving.online.wire import InferenceRequest
+from model_serving.online.inference.schemas import InferenceRequest
 from twinserve.contract import Contract, FeatureColumn, JoinKey, MissingPolicy, Output, Tolerance
 from twinserve.features.feature_reader import OnlineRows
 from twinserve.features.read_plan import Keys

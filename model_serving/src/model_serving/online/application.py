@@ -19,19 +19,19 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from model_serving.online.access_log import AccessLog
 from model_serving.online.composition import bundle_loader
-from model_serving.online.connections.register import Limits, Register
-from model_serving.online.documentation import PAGE, PAGE_HEADERS, SCRIPT, openapi
-from model_serving.online.garbage import collect_when_idle, no_automatic_collection
-from model_serving.online.metrics import InferenceMetrics
-from model_serving.online.preparation import read_preparation, service_folder
-from model_serving.online.readiness import Readiness
-from model_serving.online.refusal import Refusal
-from model_serving.online.stop_signals import DRAIN
-from model_serving.online.tracing import Tracer
-from model_serving.online.transport import InferenceEndpoint
-from model_serving.online.unhurried_log import unhurried_logging
+from model_serving.online.http.connections.register import Limits, Register
+from model_serving.online.http.documentation import PAGE, PAGE_HEADERS, SCRIPT, openapi
+from model_serving.online.http.endpoint import InferenceEndpoint
+from model_serving.online.inference.readiness import Readiness
+from model_serving.online.inference.refusals import Refusal
+from model_serving.online.process.garbage import collect_when_idle, no_automatic_collection
+from model_serving.online.process.preparation import read_preparation, service_folder
+from model_serving.online.process.stop_signals import DRAIN
+from model_serving.online.telemetry.access_log import AccessLog
+from model_serving.online.telemetry.metrics import InferenceMetrics
+from model_serving.online.telemetry.queued_log import queued_logging
+from model_serving.online.telemetry.tracing import Tracer
 from twinserve.logs import configure_logging
 from twinserve.onnx_scorer import import_runtime
 from twinserve.settings import Settings, load_settings
@@ -104,7 +104,7 @@ class OnlineApplication:
         self._metrics.note_start()
         self.connections.fit_open_files()
         asyncio.get_running_loop().add_signal_handler(DRAIN, self.readiness.drain)
-        with unhurried_logging(self._metrics.note_lost_line):
+        with queued_logging(self._metrics.note_lost_line):
             lasting = (self._load(), _leave_with_parent(), self.connections.look_after())
             tasks = [asyncio.create_task(work) for work in lasting]
             try:

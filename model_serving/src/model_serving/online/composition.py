@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from model_serving.online.batcher import Batcher
-from model_serving.online.metrics import InferenceMetrics
-from model_serving.online.plane import InferencePlane
-from model_serving.online.preparation import given_redis_url
-from model_serving.online.readiness import Serving
-from model_serving.online.wire import request_shape
+from model_serving.online.inference.batcher import Batcher
+from model_serving.online.inference.data_plane import InferencePlane
+from model_serving.online.inference.readiness import Serving
+from model_serving.online.inference.schemas import request_shape
+from model_serving.online.process.preparation import given_redis_url
+from model_serving.online.telemetry.metrics import InferenceMetrics
 from twinserve.features.online import open_reader
 from twinserve.model_bundle import load_prepared
 from twinserve.settings import Settings
@@ -39,7 +39,7 @@ def bundle_loader(settings: Settings, metrics: InferenceMetrics) -> Callable[[Pa
 
 def serving_builder(settings: Settings, metrics: InferenceMetrics) -> Callable[[], Serving]:
     """A function that does in this process what a supervisor and its worker do in theirs; slow, made for a thread."""
-    from model_serving.online.prepare import prepare  # imports what a worker has no use for
+    from model_serving.online.process.prepare import prepare  # imports what a worker has no use for
 
     load = bundle_loader(settings, metrics)
     return lambda: load(prepare(settings))

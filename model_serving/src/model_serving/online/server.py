@@ -10,13 +10,14 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from model_serving.online.preparation import service_folder
-from model_serving.online.preparer import Preparer
-from model_serving.online.stop_signals import StopSignals
-from model_serving.online.stopping import STOP_SECONDS, serve_until_stopped
-from model_serving.online.supervisor import running_supervisor
-from model_serving.online.tenancy import sole_tenant
+from model_serving.online.process.folder_lock import one_service_in
+from model_serving.online.process.preparation import service_folder
+from model_serving.online.process.preparer import Preparer
+from model_serving.online.process.stop_signals import StopSignals
+from model_serving.online.process.stopping import STOP_SECONDS, serve_until_stopped
+from model_serving.online.process.supervisor import running_supervisor
 from twinserve.errors import BadInput
 from twinserve.settings import Settings, child_environment, export
 
@@ -32,7 +33,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
     """
     settings = settings.model_copy(update={"online_port": port})
     folder = service_folder(settings)
-    with sole_tenant(folder):  # first: a service that has the folder may not listen yet
+    with one_service_in(folder):  # first: a service that has the folder may not listen yet
         address = free_address(host, port)
         # the model is prepared while Redis starts and BentoML is imported, here and then in the workers
         with _temporary_files(folder / "tmp"), Preparer(folder, own_environment(settings, folder)):
@@ -49,10 +50,17 @@ def _serve_from_redis(settings: Settings, folder: Path, address: str, port: int)
 
 
 def _run(address: str, port: int, drain_seconds: float) -> None:
-    with StopSignals() as signals, running_supervisor(address, port, STOP_SECONDS) as supervisor:
+    with StopSignals() as signals, running_supervisor(_service, address, port, STOP_SECONDS) as supervisor:
         signals.take_over()  # from BentoML's supervisor, which would stop without draining
         logger.info("listening on http://%s:%s; Ctrl-C stops", address, port)
         serve_until_stopped(supervisor, signals, drain_seconds)
+
+
+def _service() -> Any:
+    """A `bentoml.Service`, which the decorator has made of the class."""
+    from model_serving.online.service import Inference
+
+    return Inference
 
 
 @contextmanager

@@ -17,10 +17,10 @@ from prometheus_client.values import MutexValue, ValueClass
 from uvicorn.config import HTTP_PROTOCOLS
 
 from model_serving.online.application import online_application, paths
-from model_serving.online.connections.protocol import Connection
-from model_serving.online.front import Front
-from model_serving.online.last_answers import LastAnswers
-from model_serving.online.metric_files import reserve_metric_files
+from model_serving.online.http.connections.protocol import Connection
+from model_serving.online.http.dispatcher import Dispatcher
+from model_serving.online.http.draining import Draining
+from model_serving.online.telemetry.metric_files import reserve_metric_files
 
 if ValueClass is not MutexValue:  # in a worker, whose metrics are kept in files
     reserve_metric_files(Path(BentoMLContainer.prometheus_multiproc_dir.get()))
@@ -30,10 +30,10 @@ application = online_application()
 class FrontedService(bentoml.Service[Any]):  # type: ignore[misc] # BentoML loads it lazily
     """A service of which one page is answered before BentoML's middleware."""
 
-    def to_asgi(self, is_main: bool = True) -> Front:
+    def to_asgi(self, is_main: bool = True) -> Dispatcher:
         """What a worker runs. It makes its uvicorn next, and leaves it to that which protocol it takes."""
         HTTP_PROTOCOLS["auto"] = partial(Connection, application.connections)  # type: ignore[assignment] # no name
-        return Front(application.entrance, super().to_asgi(is_main), paths())
+        return Dispatcher(application.entrance, super().to_asgi(is_main), paths())
 
 
 @bentoml.service(name="inference", service_class=FrontedService)
@@ -47,4 +47,4 @@ class Inference:
         return True
 
 
-Inference.add_asgi_middleware(LastAnswers, readiness=application.readiness)  # type: ignore[attr-defined] # a bentoml.Service
+Inference.add_asgi_middleware(Draining, readiness=application.readiness)  # type: ignore[attr-defined] # a bentoml.Service

@@ -1,0 +1,1 @@
+"""HTTP around the data plane: connections, bodies, parsing, answers and the documentation of it all."""

@@ -1,0 +1,1 @@
+"""Validated requests in, the best candidate of each out; no HTTP."""
