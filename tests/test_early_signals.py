@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from twinserve.errors import ExitCode
 
-IMPORTED = "import time:"  # what Python says of each module once it is there
+PIPE_BYTES = 4096  # the least that Linux gives a pipe
 
 
 @pytest.mark.parametrize("command", ["data-pipeline", "training-pipeline", "model-serving", "twinserve-local"])
@@ -21,35 +24,52 @@ IMPORTED = "import time:"  # what Python says of each module once it is there
     ("number", "code"), [(signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, ExitCode.TERMINATED)]
 )
 def test_a_command_that_still_imports_ends_in_one_line(command: str, number: signal.Signals, code: int) -> None:
-    process = _started(command)
-    said = _lines(process)
-    next(line for line in said if line.endswith(" typer"))  # its own modules and their libraries are still to come
-    process.send_signal(number)
-    rest = [line for line in said if not line.startswith(IMPORTED)]
-    assert process.wait(timeout=60) == code
-    assert rest == [f"stopped by {number.name}"]
+    with _importing(command) as (process, modules):
+        next(module for module in modules if module.endswith(".__main__"))
+        next(modules)  # of those that come after it
+        process.send_signal(number)
+        rest = b"".join(modules.said)
+        assert process.wait(timeout=60) == code
+    assert rest.endswith(f"stopped by {number.name}\n".encode())
+    assert rest.count(b"stopped by") == 1
+    assert b"Traceback" not in rest
 
 
 def test_nothing_heavy_is_imported_before_signals_are_answered() -> None:
-    process = _started("data-pipeline")
-    before = []
-    for line in _lines(process):
-        before.append(line.split("|")[-1].strip())
-        if before[-1] == "twinserve.signals":
-            break
-    process.kill()
-    process.communicate()
-    assert not {"typer", "pydantic", "numpy", "pyarrow", "pandas"} & set(before)
+    with _importing("data-pipeline") as (_, modules):
+        before = set(iter(modules.__next__, "data_pipeline.__main__"))
+    assert "twinserve.signals" in before
+    assert not {"typer", "pydantic", "numpy", "pyarrow", "pandas"} & before
 
 
-def _started(command: str) -> subprocess.Popen[str]:
-    script = Path(sys.executable).with_name(command)
-    environment = {**os.environ, "PYTHONPROFILEIMPORTTIME": "1"}
-    return subprocess.Popen(
-        [script, "--help"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment
-    )
+class _Modules:
+    """The modules that a process imports, each once it is there, as Python says of them on standard error.
+
+    The process can't run ahead of who reads: it waits once the pipe is full.
+    """
+
+    def __init__(self, said: IO[bytes]) -> None:
+        self.said = said
+
+    def __iter__(self) -> _Modules:
+        return self
+
+    def __next__(self) -> str:
+        line = self.said.readline()
+        assert line, "it has ended"
+        return line.decode().rpartition("|")[2].strip()
 
 
-def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
-    assert process.stderr
-    return (line.rstrip() for line in process.stderr)
+@contextmanager
+def _importing(command: str) -> Iterator[tuple[subprocess.Popen[bytes], _Modules]]:
+    script, told = Path(sys.executable).with_name(command), {**os.environ, "PYTHONPROFILEIMPORTTIME": "1"}
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    with os.fdopen(read, "rb", buffering=0) as said:
+        process = subprocess.Popen([script, "--help"], stdout=subprocess.DEVNULL, stderr=write, env=told)
+        os.close(write)
+        try:
+            yield process, _Modules(said)
+        finally:
+            process.kill()
+            process.wait()
