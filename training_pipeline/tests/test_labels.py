@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
-from training_pipeline import labels
-from training_pipeline.labels import LabelColumns, database_labels, file_labels, typed_labels, without_time
+from training_pipeline.database_labels import database_labels
+from training_pipeline.labels import LabelColumns, file_labels, typed_labels, without_time
 from training_pipeline.target_values import target_type
 from twinserve.errors import BadInput, StepMissing, TransientError
 
@@ -56,7 +56,7 @@ def test_rows_come_by_time_whatever_their_order_in_the_table(sqlite: str) -> Non
 
 
 def test_many_pieces_are_as_one(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(labels, "PIECE_ROWS", 3)
+    monkeypatch.setattr("training_pipeline.database_labels.PIECE_ROWS", 3)
     table(
         sqlite, "trips", "stall BIGINT, at DATETIME, won BIGINT", [(i, f"2026-01-{i:02}", i % 2) for i in range(1, 11)]
     )
@@ -82,7 +82,7 @@ def test_rows_of_one_time_come_by_keys_then_target(sqlite: str) -> None:
 
 
 def test_a_bad_value_of_a_later_piece_is_named_by_its_row_of_all(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(labels, "PIECE_ROWS", 2)
+    monkeypatch.setattr("training_pipeline.database_labels.PIECE_ROWS", 2)
     rows = [(i, f"2026-01-{i:02}", "?" if i == 6 else 1) for i in range(1, 8)]
     table(sqlite, "trips", "stall BIGINT, at TEXT, won TEXT", rows)
 

@@ -73,16 +73,19 @@ class _Loader(Loader):
 
 @contextmanager
 def _standing_in(later: Mapping[str, Objects]) -> Iterator[None]:
-    placed: list[_StandIn] = []
+    placed: list[tuple[_StandIn, ModuleType | None]] = []  # and the stand-in of an import that this one is part of
     try:
         for name, objects in later.items():
-            if name not in sys.modules and (spec := _found(name)):
-                placed.append(_StandIn(name, objects, spec))
-                sys.modules[name] = placed[-1]
+            before = sys.modules.get(name)
+            if (before is None or isinstance(before, _StandIn)) and (spec := _found(name)):
+                placed.append((_StandIn(name, objects, spec), before))
+                sys.modules[name] = placed[-1][0]
         yield
     finally:
-        for each in placed:
-            each._leave()
+        for each, before in placed:
+            if sys.modules.get(each.__name__) is each:
+                del sys.modules[each.__name__]
+                sys.modules.update({each.__name__: before} if before else {})
 
 
 def _found(name: str) -> ModuleSpec | None:
@@ -102,12 +105,9 @@ class _StandIn(ModuleType):
     def __getattr__(self, attribute: str) -> Any:
         if attribute.startswith("__"):  # which the import system asks for
             raise AttributeError(attribute)
-        self._leave()
-        return getattr(importlib.import_module(self.__name__), attribute)
-
-    def _leave(self) -> None:
-        if sys.modules.get(self.__name__) is self:
+        if isinstance(sys.modules.get(self.__name__), _StandIn):
             del sys.modules[self.__name__]
+        return getattr(importlib.import_module(self.__name__), attribute)
 
 
 class _Later:

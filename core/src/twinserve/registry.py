@@ -23,6 +23,7 @@ import numpy as np
 from twinserve.contract import FILE_NAME, Contract
 from twinserve.errors import ContractMismatch, PermanentError, StepMissing, TransientError
 from twinserve.mlflow_database import make_database
+from twinserve.mlflow_packages import no_list_of_packages
 from twinserve.model_files import estimator_score, folder_digest, refuse_damaged
 from twinserve.served_model import ServedModel, load_served
 from twinserve.settings import Settings
@@ -271,7 +272,7 @@ def _log_model(estimator: Any, contract: Contract, run_id: str, scorer: bytes) -
     rows = np.array([[np.nan if v is None else v for v in row.features] for row in contract.golden])
     example = pd.DataFrame(rows.reshape(-1, len(contract.columns)), columns=contract.columns)
     signature = infer_signature(example, np.array([row.score for row in contract.golden]))
-    with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run_id):
+    with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run_id), no_list_of_packages():
         files = [Path(folder) / FILE_NAME]
         files[0].write_text(contract.to_json(), encoding="utf-8")
         if contract.scoring and contract.scoring.file:

@@ -192,7 +192,8 @@ def _draft_contract(service: ServiceSpec, params: Params) -> Contract:
 
 def _labels(settings: Settings, named: Labels, given: str, columns: LabelColumns) -> tuple[str, Iterator[pa.Table]]:
     """Where the labels are, and the labels."""
-    from training_pipeline.labels import database_labels, file_labels
+    from training_pipeline.database_labels import database_labels
+    from training_pipeline.labels import file_labels
 
     file = Path(given) if given else named.file
     if file is not None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import sqlite3
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 from twinserve.contract import Contract
 from twinserve.features.store import store_config
 from twinserve.settings import Settings
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection, TextClause
 
 logger = logging.getLogger(__name__)
 NO_REDIS = "redis://unused:6379/0"  # where only the registry is asked; never connected to
@@ -27,6 +27,7 @@ _FEATURE: dict[int, Any] = {1: {}, 2: {}}
 _SOURCE: dict[int, Any] = {2: {}, 3: {}, 5: {}, 11: {2: {}}}
 _PROJECTION: dict[int, Any] = {1: {}, 2: _FEATURE, 3: {}, 4: {}}
 _VIEW: dict[int, Any] = {1: {}, 3: {}, 4: _FEATURE, 6: {}, 7: _SOURCE, 12: _FEATURE}
+SQLITE = "sqlite:///"
 DIGITS = 16  # of a digest that a message may show
 _SERVICE = (
     "SELECT feature_service_proto FROM feature_services WHERE project_id = :project AND feature_service_name = :service"
@@ -76,9 +77,7 @@ def joined_definitions(settings: Settings, service: str) -> str | None:
 
 
 def _joined(url: str, project: str, service: str, settings: Settings) -> str | None:
-    with _connected(url) as connection:
-        found = [*connection.execute(_sql(_SERVICE), {"project": project, "service": service}).scalars()]
-        views = [*connection.execute(_sql(_VIEWS), {"project": project}).scalars()]
+    found, views = _asked(url, project, service)
     if not found:
         return None
     projections = [part for each in found for spec in _field(bytes(each), SPEC) for part in _field(spec, PROJECTIONS)]
@@ -99,24 +98,26 @@ def _chosen(message: bytes, wanted: dict[int, Any]) -> list[tuple[int, Any]]:
 
 def _stored(url: str, project: str, service: str) -> list[bytes]:
     """What is defined, in the order of the names."""
-    with _connected(url) as connection:
-        found = [*connection.execute(_sql(_SERVICE), {"project": project, "service": service}).scalars()]
-        parts = [part for each in found for part in _projections(bytes(each))]
-        found = [*connection.execute(_sql(_VIEWS), {"project": project}).scalars()]
-    return parts + [_without(spec, VIEW_WITHOUT) for each in found for spec in _field(bytes(each), SPEC)]
+    found, views = _asked(url, project, service)
+    parts = [part for each in found for part in _projections(bytes(each))]
+    return parts + [_without(spec, VIEW_WITHOUT) for each in views for spec in _field(bytes(each), SPEC)]
 
 
-def _connected(url: str) -> Connection:
-    from sqlalchemy import create_engine
+def _asked(url: str, project: str, service: str) -> tuple[list[bytes], list[bytes]]:
+    """The messages of the service, if there is one, and those of the project's views. A file needs no SQLAlchemy."""
+    named = {"project": project, "service": service}
+    if url.startswith(SQLITE) and Path(url.removeprefix(SQLITE)).is_file():
+        with closing(sqlite3.connect(url.removeprefix(SQLITE))) as file:
+            service_rows, view_rows = file.execute(_SERVICE, named).fetchall(), file.execute(_VIEWS, named).fetchall()
+        return [message for (message,) in service_rows], [message for (message,) in view_rows]
+    from sqlalchemy import create_engine, text
     from sqlalchemy.pool import NullPool
 
-    return create_engine(url, poolclass=NullPool).connect()
-
-
-def _sql(words: str) -> TextClause:
-    from sqlalchemy import text
-
-    return text(words)
+    with create_engine(url, poolclass=NullPool).connect() as connection:
+        return (
+            [*connection.execute(text(_SERVICE), named).scalars()],
+            [*connection.execute(text(_VIEWS), named).scalars()],
+        )
 
 
 def _projections(service: bytes) -> Iterator[bytes]:

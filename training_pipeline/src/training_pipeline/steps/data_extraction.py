@@ -33,7 +33,7 @@ def extract_data(
     row, and `state` is the same; so parameters that the join does not read may be corrected without repeating it.
 
     Args:
-        pieces: labels, as `labels.file_labels` or `labels.database_labels` give them.
+        pieces: labels, as `labels.file_labels` or `database_labels` give them.
         place: where they come from, for messages.
         join: from a Parquet file of labels to one of labels with features; returns the rows.
         state: digests of all that the join reads besides the labels; None where that can't be told.
