@@ -24,8 +24,9 @@ from twinserve.features.asof import Join, JoinLimits, needed_files, refuse_taken
 from twinserve.features.duck import DuckLimits, duck
 from twinserve.features.entity_source import entity_rows
 from twinserve.features.latest_rows import latest_sql
-from twinserve.features.point_in_time import JoinedView, parquet_relation
+from twinserve.features.point_in_time import JoinedView
 from twinserve.features.source_files import Span
+from twinserve.features.sql import parquet_relation
 
 TTL = timedelta(hours=6)
 

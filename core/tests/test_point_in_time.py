@@ -26,7 +26,8 @@ from twinserve.features.duck import DuckLimits, duck
 from twinserve.features.entity_source import entity_rows
 from twinserve.features.feast_arrow import cast_column
 from twinserve.features.latest_rows import latest_sql
-from twinserve.features.point_in_time import JoinedView, parquet_relation
+from twinserve.features.point_in_time import JoinedView
+from twinserve.features.sql import parquet_relation
 
 ZONES = [UTC, timezone(timedelta(hours=5, minutes=45)), timezone(timedelta(hours=-8)), "Europe/Berlin"]
 TTL = timedelta(hours=6)

@@ -33,8 +33,8 @@ from twinserve.features.feast_errors import feast_errors
 from twinserve.features.online_definitions import has_versions
 from twinserve.features.online_view import OnlineView, online_view
 from twinserve.features.online_write import Progress, collect, finished, staging_file, write_staged
-from twinserve.features.point_in_time import quoted
 from twinserve.features.source_files import Span, files_touching, parquet_files, source_path
+from twinserve.features.sql import quoted
 from twinserve.features.staged_rows import StagedRows, staged_rows
 from twinserve.features.unknown_fields import UnknownFields
 from twinserve.features.written_fields import WrittenFields, fields_by_view

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from twinserve.features.point_in_time import quoted
+from twinserve.features.sql import quoted
 
 DELETED = "twinserve_deleted"  # true, or null
 

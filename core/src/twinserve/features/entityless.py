@@ -8,8 +8,9 @@ from feast.utils import make_tzaware
 
 from twinserve.errors import BadInput
 from twinserve.features.deleted_rows import has_deleted_rows, is_deleted
-from twinserve.features.point_in_time import JoinedView, parquet_relation, quoted, typed
+from twinserve.features.point_in_time import JoinedView
 from twinserve.features.source_files import parquet_files
+from twinserve.features.sql import parquet_relation, quoted, typed
 
 
 def snapshot_sql(views: list[JoinedView], start: datetime | None, end: datetime) -> str:

@@ -7,7 +7,7 @@ join: the last row of the last file by name.
 from __future__ import annotations
 
 from twinserve.features.deleted_rows import DELETED
-from twinserve.features.point_in_time import quoted, refuse_alike, typed
+from twinserve.features.sql import quoted, refuse_alike, typed
 
 _AT, _ROWS = "__at", "__rows"
 _PLACE = ("file_index", "file_row_number")  # which DuckDB gives for every row of a Parquet file

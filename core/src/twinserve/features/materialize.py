@@ -43,8 +43,8 @@ from twinserve.features.online_write import (
     staging_file,
     write_staged,
 )
-from twinserve.features.point_in_time import quoted
 from twinserve.features.source_files import local_path, parquet_in, source_path
+from twinserve.features.sql import quoted
 from twinserve.features.staged_rows import StagedRows, staged_rows
 from twinserve.features.store import open_store
 from twinserve.features.written_files import WrittenFiles

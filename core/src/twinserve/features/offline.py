@@ -36,10 +36,11 @@ from twinserve.features.entityless import snapshot_sql
 from twinserve.features.feature_logs import write_logs
 from twinserve.features.feature_rows import FeatureFiles, stored_columns
 from twinserve.features.latest_rows import latest_sql
-from twinserve.features.point_in_time import JoinedView, parquet_relation, quoted, refuse_alike
+from twinserve.features.point_in_time import JoinedView
 from twinserve.features.pushed_rows import push_rows
 from twinserve.features.retrieval_job import AsofRetrievalJob
 from twinserve.features.source_files import Span, files_touching, parquet_files, source_path
+from twinserve.features.sql import parquet_relation, quoted, refuse_alike
 from twinserve.times import as_micros
 
 __all__ = ["AsofOfflineStore", "AsofOfflineStoreConfig", "AsofRetrievalJob"]

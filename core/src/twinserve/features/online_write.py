@@ -20,8 +20,8 @@ from twinserve.features.duck import DuckLimits, memory_share
 from twinserve.features.feature_rows import FeatureFiles
 from twinserve.features.latest_rows import latest_sql
 from twinserve.features.online_view import OnlineView
-from twinserve.features.point_in_time import parquet_relation, quoted
 from twinserve.features.redis_writer import Note, Told, write_rows
+from twinserve.features.sql import parquet_relation, quoted
 from twinserve.features.staged_rows import COUNT, LeftOut, StagedRows, stage_rows
 from twinserve.ledger import Ledger, LedgerMismatch
 from twinserve.settings import safe_name
