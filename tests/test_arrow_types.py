@@ -26,9 +26,9 @@ from model_serving.batch.shards import CHUNK, scratch_writer, write_shards
 from training_pipeline.labels import LabelColumns, file_labels
 from twinserve.entity_rows import EntityRowReader, read_entity_rows
 from twinserve.errors import BadInput
-from twinserve.features.duck import duck
-from twinserve.features.latest_rows import latest_sql
-from twinserve.features.views import ViewSpec
+from twinserve.features.feast_repo.views import ViewSpec
+from twinserve.features.offline_store.latest_rows import latest_sql
+from twinserve.features.stored_files.duck import duck
 from twinserve.parquet_batches import parquet_batches
 from twinserve.source_values.casting import cast_column
 from twinserve.source_values.plain_columns import plain_column, readable

@@ -28,10 +28,10 @@ from data_pipeline.validate import explore_and_validate
 from data_pipeline.workplace import Workplace
 from twinserve.embedded.redis import leased_redis
 from twinserve.errors import BadInput
-from twinserve.features.definitions import _imported_from, load_definitions, load_views
-from twinserve.features.materialize import materialize
+from twinserve.features.feast_repo.definitions import _imported_from, load_definitions, load_views
+from twinserve.features.feast_repo.store import apply_definitions, open_store, store_config
+from twinserve.features.materialization.materialize import materialize
 from twinserve.features.sources import definitions_for
-from twinserve.features.store import apply_definitions, open_store, store_config
 from twinserve.settings import Settings, load_settings
 
 pytestmark = pytest.mark.integration

@@ -22,10 +22,10 @@ from data_pipeline.raw_rows import RawPart
 from training_pipeline.labels import LabelColumns, typed_labels
 from twinserve.entity_rows import read_entity_rows
 from twinserve.errors import BadInput
-from twinserve.features.feast_arrow import asked_keys
-from twinserve.features.redis_layout import redis_key
-from twinserve.features.value_encoding import encoded_keys
-from twinserve.features.views import ViewSpec
+from twinserve.features.feast_repo.views import ViewSpec
+from twinserve.features.redis.layout import redis_key
+from twinserve.features.redis.value_encoding import encoded_keys
+from twinserve.features.stored_files.feast_arrow import asked_keys
 
 REFUSED = "refused"
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)

@@ -21,7 +21,7 @@ def ready(job: Job) -> Measured:
     def measured() -> Facts:
         import joblib
 
-        from twinserve.features.store import open_store
+        from twinserve.features.feast_repo.store import open_store
         from twinserve.registry import Registry
         from twinserve.settings import load_settings
 

@@ -26,7 +26,7 @@ SOURCES = (
     *("benchmarks/online/repo.py", "benchmarks/online/world.py", "training_pipeline/src"),
     *(f"benchmarks/chores/{name}.py" for name in ("online_items", "online_model", "export_model", "feast_repo")),
     *("training_pipeline/params.yaml", "core/src/twinserve/contract.py", "core/src/twinserve/registry.py"),
-    *("core/src/twinserve/features/redis_layout.py", "core/src/twinserve/features/value_encoding.py"),
+    *("core/src/twinserve/features/redis/layout.py", "core/src/twinserve/features/redis/value_encoding.py"),
 )
 LIBRARIES = ("scikit-learn", "onnxruntime", "mlflow-skinny", "feast", "numpy")
 SEED = 7

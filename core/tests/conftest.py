@@ -14,7 +14,7 @@ from small_feature_repo import write_feature_repo
 
 from twinserve.contract import Contract, GoldenRow, MissingPolicy, Output, Tolerance, build_contract
 from twinserve.embedded.redis import leased_redis
-from twinserve.features.views import ServedFeature, ServiceSpec
+from twinserve.features.feast_repo.views import ServedFeature, ServiceSpec
 from twinserve.settings import Settings, load_settings
 
 SERVICE = ServiceSpec(

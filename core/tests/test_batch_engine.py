@@ -45,7 +45,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from twinserve.errors import BadInput, StepMissing
-from twinserve.features.batch_engine import RedisBatchEngine
+from twinserve.features.materialization.batch_engine import RedisBatchEngine
 
 pytestmark = pytest.mark.integration
 OURS = "twinserve.features.batch_engine.RedisBatchEngine"
@@ -315,7 +315,7 @@ def test_rows_staged_for_another_interval_are_written_first(world: World, monkey
     expected = world.by(world.store("local"))
     world.redis.flushall()
     with monkeypatch.context() as patch:
-        patch.setattr("twinserve.features.online_write.write_rows", interrupted)
+        patch.setattr("twinserve.features.materialization.online_write.write_rows", interrupted)
         with pytest.raises(KeyboardInterrupt):
             world.store().materialize(START, END)
     world.store().materialize(START, END - timedelta(days=3))

@@ -17,11 +17,11 @@ import pytest
 from joined_rows import VIEW, at, stored_table
 
 from twinserve.errors import BadInput
-from twinserve.features import candidates
-from twinserve.features.candidates import Candidates, Ties, read_candidates
-from twinserve.features.duck import DuckLimits, duck
-from twinserve.features.payload import PayloadWriter
-from twinserve.features.point_in_time import JoinedView
+from twinserve.features.offline_store import candidates
+from twinserve.features.offline_store.candidates import Candidates, Ties, read_candidates
+from twinserve.features.offline_store.payload import PayloadWriter
+from twinserve.features.offline_store.point_in_time import JoinedView
+from twinserve.features.stored_files.duck import DuckLimits, duck
 
 NO_ROW = -1
 

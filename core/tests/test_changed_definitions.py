@@ -17,15 +17,15 @@ from feast.repo_operations import apply_total_with_repo_instance
 
 from twinserve.contract import Contract, MissingPolicy, Output, Tolerance, build_contract
 from twinserve.errors import ContractMismatch
-from twinserve.features.definitions import load_definitions
-from twinserve.features.feature_reader import OnlineRows
-from twinserve.features.hash_scan import pages_of_hashes
-from twinserve.features.materialize import materialize
+from twinserve.features.feast_repo.definitions import load_definitions
+from twinserve.features.feast_repo.online_view import online_view
+from twinserve.features.feast_repo.service import describe_service
+from twinserve.features.feast_repo.store import apply_definitions, open_store
+from twinserve.features.materialization.materialize import materialize
 from twinserve.features.online import open_reader
-from twinserve.features.online_view import online_view
-from twinserve.features.redis_layout import event_time_field, feature_field, redis_key
-from twinserve.features.service import describe_service
-from twinserve.features.store import apply_definitions, open_store
+from twinserve.features.online_store.feature_reader import OnlineRows
+from twinserve.features.redis.hash_scan import pages_of_hashes
+from twinserve.features.redis.layout import event_time_field, feature_field, redis_key
 from twinserve.missing import Status
 from twinserve.settings import Settings
 
@@ -319,7 +319,7 @@ def test_hashes_are_found_by_all_that_their_names_say(redis_url: str) -> None:
 
 
 def test_what_is_removed_is_told(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, "twinserve.features.written_fields"):
+    with caplog.at_level(logging.WARNING, "twinserve.features.redis.written_fields"):
         shop.define(RENAMED)
     assert "sales: revenue" in caplog.text
     caplog.clear()

@@ -24,7 +24,7 @@ from twinserve.contract import (
     library_versions,
 )
 from twinserve.errors import BadInput, ContractMismatch
-from twinserve.features.views import ServedFeature, ServiceSpec
+from twinserve.features.feast_repo.views import ServedFeature, ServiceSpec
 
 Build = Callable[..., Contract]
 SERVICE = ServiceSpec(

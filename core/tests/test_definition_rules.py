@@ -11,12 +11,12 @@ from feast import BatchFeatureView, Entity, FeatureService, FeatureView, Field, 
 from feast.feature_view_projection import FeatureViewProjection
 
 from twinserve.errors import BadInput, StepMissing
-from twinserve.features.definition_rules import collisions
-from twinserve.features.materialize import materialize
-from twinserve.features.redis_layout import feature_field, shared_fields
-from twinserve.features.service import describe_service
-from twinserve.features.store import apply_definitions, open_store
-from twinserve.features.views import Column, DeclaredView
+from twinserve.features.feast_repo.definition_rules import collisions
+from twinserve.features.feast_repo.service import describe_service
+from twinserve.features.feast_repo.store import apply_definitions, open_store
+from twinserve.features.feast_repo.views import Column, DeclaredView
+from twinserve.features.materialization.materialize import materialize
+from twinserve.features.redis.layout import feature_field, shared_fields
 from twinserve.settings import Settings
 
 pytestmark = pytest.mark.integration
@@ -178,7 +178,9 @@ def test_a_service_that_feasts_own_command_applied_is_refused_where_it_is_descri
     definitions: str,
 ) -> None:
     feature_repo(definitions=DEFINITIONS + definitions)
-    monkeypatch.setattr("twinserve.features.definition_rules.refuse_unsupported", lambda *_: None)  # as `feast apply`
+    monkeypatch.setattr(
+        "twinserve.features.feast_repo.definition_rules.refuse_unsupported", lambda *_: None
+    )  # as `feast apply`
     apply_definitions(settings, redis_url)
     with pytest.raises(BadInput, match=REGISTERED[definitions]):
         describe_service(open_store(settings, redis_url), "ranking")

@@ -14,13 +14,13 @@ import redis
 
 from twinserve.contract import Contract, MissingPolicy, Output, Tolerance, build_contract
 from twinserve.errors import BadInput
-from twinserve.features.deleted_rows import DELETED
-from twinserve.features.feature_reader import FeatureReader, OnlineRows
-from twinserve.features.materialize import ViewResult, materialize
+from twinserve.features.feast_repo.service import describe_service
+from twinserve.features.feast_repo.store import apply_definitions, open_store
+from twinserve.features.materialization.materialize import ViewResult, materialize
 from twinserve.features.online import open_reader
-from twinserve.features.redis_layout import event_time_field, redis_key
-from twinserve.features.service import describe_service
-from twinserve.features.store import apply_definitions, open_store
+from twinserve.features.online_store.feature_reader import FeatureReader, OnlineRows
+from twinserve.features.redis.layout import event_time_field, redis_key
+from twinserve.features.stored_files.deleted_rows import DELETED
 from twinserve.missing import Status
 from twinserve.settings import Settings
 

@@ -6,9 +6,9 @@ import pytest
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from twinserve.features import event_ages
-from twinserve.features.event_ages import all_fresh, event_statuses
-from twinserve.features.redis_layout import DELETED_MARK
+from twinserve.features.online_store import event_ages
+from twinserve.features.online_store.event_ages import all_fresh, event_statuses
+from twinserve.features.redis.layout import DELETED_MARK
 from twinserve.missing import Status
 
 SECONDS = 0b101_1010101_1010110_1100101_0101011  # every byte of them has several bits

@@ -15,13 +15,13 @@ import pytest
 
 from twinserve.contract import Contract, MissingPolicy, Output, Tolerance, build_contract
 from twinserve.errors import TransientError
-from twinserve.features.feast_reader import FeastReader
+from twinserve.features.feast_repo.service import describe_service
+from twinserve.features.feast_repo.store import apply_definitions, open_store
+from twinserve.features.feast_repo.way_to_read import way_to_read
 from twinserve.features.online import open_reader
-from twinserve.features.online_store import way_to_read
-from twinserve.features.redis_cluster import ClusterLink
-from twinserve.features.redis_reader import RedisReader
-from twinserve.features.service import describe_service
-from twinserve.features.store import apply_definitions, open_store
+from twinserve.features.online_store.feast_reader import FeastReader
+from twinserve.features.online_store.redis_cluster import ClusterLink
+from twinserve.features.online_store.redis_reader import RedisReader
 from twinserve.settings import Settings
 
 pytestmark = pytest.mark.integration

@@ -15,11 +15,11 @@ import redis
 
 from twinserve.contract import Contract, MissingPolicy, Output, Tolerance, build_contract
 from twinserve.errors import BadInput, StepMissing, TransientError
-from twinserve.features.definitions import load_views
-from twinserve.features.materialize import materialize
+from twinserve.features.feast_repo.definitions import load_views
+from twinserve.features.feast_repo.service import describe_service
+from twinserve.features.feast_repo.store import apply_definitions, feast_connection_string, open_store
+from twinserve.features.materialization.materialize import materialize
 from twinserve.features.online import open_reader
-from twinserve.features.service import describe_service
-from twinserve.features.store import apply_definitions, feast_connection_string, open_store
 from twinserve.missing import Status
 from twinserve.settings import Settings, load_settings
 

@@ -19,14 +19,14 @@ from duckdb import DuckDBPyConnection
 from joined_rows import START, VIEW, at, stored_table
 
 from twinserve.errors import BadInput, StepMissing
-from twinserve.features import asof
-from twinserve.features.asof import Join, JoinLimits, needed_files, refuse_taken
-from twinserve.features.duck import DuckLimits, duck
-from twinserve.features.entity_source import entity_rows
-from twinserve.features.latest_rows import latest_sql
-from twinserve.features.point_in_time import JoinedView
-from twinserve.features.source_files import Span
-from twinserve.features.sql import parquet_relation
+from twinserve.features.offline_store import asof
+from twinserve.features.offline_store.asof import Join, JoinLimits, needed_files, refuse_taken
+from twinserve.features.offline_store.entity_source import entity_rows
+from twinserve.features.offline_store.latest_rows import latest_sql
+from twinserve.features.offline_store.point_in_time import JoinedView
+from twinserve.features.stored_files.duck import DuckLimits, duck
+from twinserve.features.stored_files.source_files import Span
+from twinserve.features.stored_files.sql import parquet_relation
 
 TTL = timedelta(hours=6)
 

@@ -17,14 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twinserve.errors import BadInput, TransientError
-from twinserve.features.day_files import DayFiles
-from twinserve.features.file_sizes import FileSize, with_deletions
-from twinserve.features.lost_spans import LAST, Lost, around
-from twinserve.features.materialize import ViewResult, materialize
-from twinserve.features.online_view import online_view
-from twinserve.features.redis_layout import redis_key
-from twinserve.features.store import apply_definitions, open_store
-from twinserve.features.written_files import WrittenFiles
+from twinserve.features.feast_repo.online_view import online_view
+from twinserve.features.feast_repo.store import apply_definitions, open_store
+from twinserve.features.materialization.day_files import DayFiles
+from twinserve.features.materialization.lost_spans import LAST, Lost, around
+from twinserve.features.materialization.materialize import ViewResult, materialize
+from twinserve.features.materialization.written_files import WrittenFiles
+from twinserve.features.redis.layout import redis_key
+from twinserve.features.stored_files.file_sizes import FileSize, with_deletions
 from twinserve.settings import Settings
 
 pytestmark = pytest.mark.integration
@@ -201,7 +201,7 @@ def test_a_run_that_is_killed_before_it_deletes_leaves_that_to_the_next(
 ) -> None:
     twins.store(6, {1: 10.0})
     with monkeypatch.context() as patch:
-        patch.setattr("twinserve.features.materialize.delete_lost_rows", _killed)
+        patch.setattr("twinserve.features.materialization.materialize.delete_lost_rows", _killed)
         with pytest.raises(KeyboardInterrupt):
             twins.materialize()
     assert twins.materialize().removed == 1
@@ -238,7 +238,7 @@ def test_a_row_that_was_deleted_between_an_older_version_and_this_goes(twins: Tw
 
 
 def test_a_comparison_that_nobody_would_make_is_refused(twins: Twins, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("twinserve.features.materialize.is_single_redis", lambda *_: False)  # a cluster
+    monkeypatch.setattr("twinserve.features.materialization.materialize.is_single_redis", lambda *_: False)  # a cluster
     with pytest.raises(BadInput, match="--full can't compare sales"):
         twins.materialize(full=True)
 
@@ -332,10 +332,10 @@ def test_of_a_day_whose_first_run_was_killed_a_deleted_row_goes(
     twins.store(1, {4: 4.0, 5: 5.0})
     with monkeypatch.context() as patch:
         if written:
-            patch.setattr("twinserve.features.materialize.finished", _killed)
+            patch.setattr("twinserve.features.materialization.materialize.finished", _killed)
             patch.setattr(WrittenFiles, "remember", _killed)
         else:
-            patch.setattr("twinserve.features.materialize._OneView._finish", _killed)
+            patch.setattr("twinserve.features.materialization.materialize._OneView._finish", _killed)
         with pytest.raises(KeyboardInterrupt):
             twins.materialize()
     twins.delete(1, twins.rows(1, {4: 4.0}))
@@ -423,7 +423,7 @@ def test_what_a_killed_feast_materialize_had_staged_is_not_written_once_its_file
 ) -> None:
     twins.store(1, {4: 4.0, 5: 5.0})
     with monkeypatch.context() as patch:
-        patch.setattr("twinserve.features.batch_engine.write_staged", _killed)
+        patch.setattr("twinserve.features.materialization.batch_engine.write_staged", _killed)
         with pytest.raises(KeyboardInterrupt):
             open_store(twins.settings, twins.url).materialize(NOW - 20 * DAY, NOW)
     twins.delete(1, twins.rows(1, {4: 4.0}))
@@ -434,7 +434,7 @@ def test_what_a_killed_feast_materialize_had_staged_is_not_written_once_its_file
 def test_that_feasts_engine_takes_no_row_away_is_said(
     twins: Twins, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("twinserve.features.materialize._is_ours", lambda *_: False)
+    monkeypatch.setattr("twinserve.features.materialization.materialize._is_ours", lambda *_: False)
     twins.materialize()
     assert "rows were deleted" not in caplog.text
     twins.delete(6, twins.rows(6, {1: 10.0}))

@@ -28,9 +28,9 @@ from small_disk import on_small_disk
 
 from twinserve.embedded.redis import leased_redis
 from twinserve.errors import BadInput, TransientError
-from twinserve.features.materialize import ViewResult, materialize
-from twinserve.features.redis_layout import event_time_field, feature_field, redis_key
-from twinserve.features.store import apply_definitions, open_store
+from twinserve.features.feast_repo.store import apply_definitions, open_store
+from twinserve.features.materialization.materialize import ViewResult, materialize
+from twinserve.features.redis.layout import event_time_field, feature_field, redis_key
 from twinserve.settings import Settings, child_environment
 
 DEFINITIONS = """\
@@ -53,7 +53,7 @@ TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 Repo = Callable[..., Path]
 RUN = """\
 import sys
-from twinserve.features.materialize import materialize
+from twinserve.features.materialization.materialize import materialize
 from twinserve.settings import load_settings
 print("ready", flush=True)
 sys.stdin.readline()
@@ -199,7 +199,7 @@ def test_rows_staged_for_another_definition_are_dropped(
     settings: Settings, world: str, feature_repo: Repo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("twinserve.features.online_write.write_rows", stopped)
+        patch.setattr("twinserve.features.materialization.online_write.write_rows", stopped)
         with pytest.raises(KeyboardInterrupt):
             run(settings, world)
         assert len(list((settings.home / "materialize").glob("*.parquet"))) == 1

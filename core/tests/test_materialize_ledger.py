@@ -13,11 +13,11 @@ import pytest
 import redis
 
 from twinserve.errors import TransientError
-from twinserve.features import online_write, redis_writer
-from twinserve.features.materialize import materialize
-from twinserve.features.redis_layout import redis_key
-from twinserve.features.staged_rows import StagedRows, stage_rows
-from twinserve.features.store import apply_definitions
+from twinserve.features.feast_repo.store import apply_definitions
+from twinserve.features.materialization import online_write, redis_writer
+from twinserve.features.materialization.materialize import materialize
+from twinserve.features.materialization.staged_rows import StagedRows, stage_rows
+from twinserve.features.redis.layout import redis_key
 from twinserve.ledger import LedgerMismatch
 from twinserve.settings import Settings
 

@@ -17,7 +17,7 @@ from small_feature_repo import write_feature_repo
 
 from twinserve.databases import source_key
 from twinserve.embedded.redis import leased_redis
-from twinserve.features.store import apply_definitions, open_store
+from twinserve.features.feast_repo.store import apply_definitions, open_store
 from twinserve.moved_home import NOTE, take_over
 from twinserve.registry import Registry
 from twinserve.settings import Settings, load_settings

@@ -27,15 +27,15 @@ from offline_rows import Asked, Row, at, definitions, entity_frame, write_rows
 from pydantic import ValidationError
 
 from twinserve.errors import BadInput, StepMissing, TransientError
-from twinserve.features.asof import Join, JoinLimits
-from twinserve.features.duck import DuckLimits
-from twinserve.features.entity_source import entity_rows
 from twinserve.features.offline import AsofOfflineStoreConfig
-from twinserve.features.parquet_stream import write_batches
-from twinserve.features.payload import Payload, PayloadWriter
-from twinserve.features.point_in_time import JoinedView
-from twinserve.features.row_sizes import cuts, row_sizes
-from twinserve.features.workspace import workspace
+from twinserve.features.offline_store.asof import Join, JoinLimits
+from twinserve.features.offline_store.entity_source import entity_rows
+from twinserve.features.offline_store.parquet_stream import write_batches
+from twinserve.features.offline_store.payload import Payload, PayloadWriter
+from twinserve.features.offline_store.point_in_time import JoinedView
+from twinserve.features.offline_store.row_sizes import cuts, row_sizes
+from twinserve.features.offline_store.workspace import workspace
+from twinserve.features.stored_files.duck import DuckLimits
 from twinserve.progress import RowProgress
 
 pytestmark = pytest.mark.integration
@@ -246,10 +246,10 @@ def test_an_error_of_the_rows_ends_the_writing(tmp_path: Path) -> None:
 
 
 def test_values_too_large_for_memory_go_to_a_file(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("twinserve.features.payload.PIECE", 1 << 20)
+    monkeypatch.setattr("twinserve.features.offline_store.payload.PIECE", 1 << 20)
     join = big_join(tmp_path, tmp_path / "tmp", 20_000)
     expected = pa.Table.from_batches(join.batches())
-    monkeypatch.setattr("twinserve.features.payload.PayloadWriter.__init__.__defaults__", (1,))
+    monkeypatch.setattr("twinserve.features.offline_store.payload.PayloadWriter.__init__.__defaults__", (1,))
     batches = join.batches()
     first = next(batches)
     (work,) = (tmp_path / "tmp").glob("*")
@@ -365,11 +365,11 @@ SLOW_JOIN = """
     from datetime import UTC, datetime
     from pathlib import Path
     import pandas as pd, pyarrow as pa
-    from twinserve.features.asof import Join, JoinLimits
-    from twinserve.features.duck import DuckLimits
-    from twinserve.features.entity_source import entity_rows
-    from twinserve.features.point_in_time import JoinedView
-    from twinserve.features.retrieval_job import AsofRetrievalJob
+    from twinserve.features.offline_store.asof import Join, JoinLimits
+    from twinserve.features.stored_files.duck import DuckLimits
+    from twinserve.features.offline_store.entity_source import entity_rows
+    from twinserve.features.offline_store.point_in_time import JoinedView
+    from twinserve.features.offline_store.retrieval_job import AsofRetrievalJob
 
     folder = Path(sys.argv[1])
     asked = pd.DataFrame({"id": range(2000), "event_timestamp": [datetime(2024, 4, 1, tzinfo=UTC)] * 2000})

@@ -21,11 +21,11 @@ from feast_stores import OURS, open_feast
 from offline_rows import Asked, Row, at, definitions, entity_frame, source, stored, write_rows
 
 from twinserve.errors import BadInput
-from twinserve.features.feature_logs import write_logs
 from twinserve.features.offline import joined_view
-from twinserve.features.point_in_time import JoinedView
-from twinserve.features.pushed_rows import FILE_NAME, push_rows
-from twinserve.features.saved_folder import replace_folder
+from twinserve.features.offline_store.feature_logs import write_logs
+from twinserve.features.offline_store.point_in_time import JoinedView
+from twinserve.features.offline_store.pushed_rows import FILE_NAME, push_rows
+from twinserve.features.offline_store.saved_folder import replace_folder
 
 pytestmark = pytest.mark.integration
 FIRST = Row(1, "x", 1, 0, 0, 0, 1.0, 10)

@@ -16,12 +16,12 @@ from redis_server import RedisServer, free_port
 
 from twinserve.contract import Contract
 from twinserve.errors import PermanentError, TransientError
-from twinserve.features.feature_reader import SomeKeysUnavailable
-from twinserve.features.redis_address import redis_address
-from twinserve.features.redis_cluster import ClusterLink
-from twinserve.features.redis_layout import event_time_field, feature_field, redis_key
-from twinserve.features.redis_reader import RedisReader
-from twinserve.features.views import ServedFeature, ServiceSpec
+from twinserve.features.feast_repo.views import ServedFeature, ServiceSpec
+from twinserve.features.online_store.feature_reader import SomeKeysUnavailable
+from twinserve.features.online_store.redis_cluster import ClusterLink
+from twinserve.features.online_store.redis_reader import RedisReader
+from twinserve.features.redis.address import redis_address
+from twinserve.features.redis.layout import event_time_field, feature_field, redis_key
 
 pytestmark = pytest.mark.integration
 KEYS = list(range(200))

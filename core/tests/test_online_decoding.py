@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from twinserve.contract import Contract
 from twinserve.errors import PermanentError
-from twinserve.features import hash_rows
-from twinserve.features.event_ages import all_fresh, event_statuses
-from twinserve.features.hash_rows import decoded
-from twinserve.features.read_plan import HashPlan, Keys, read_plan
-from twinserve.features.redis_layout import (
+from twinserve.features.feast_repo.views import ServedFeature, ServiceSpec
+from twinserve.features.online_store import hash_rows
+from twinserve.features.online_store.event_ages import all_fresh, event_statuses
+from twinserve.features.online_store.hash_rows import decoded
+from twinserve.features.online_store.read_plan import HashPlan, Keys, read_plan
+from twinserve.features.redis.layout import (
     DELETED_MARK,
     NULL_TIME,
     decode_value,
@@ -28,8 +29,7 @@ from twinserve.features.redis_layout import (
     feature_field,
     redis_key,
 )
-from twinserve.features.value_decoding import number, numbers
-from twinserve.features.views import ServedFeature, ServiceSpec
+from twinserve.features.redis.value_decoding import number, numbers
 from twinserve.missing import NO_EVENT, Status, cell_status
 
 SECOND = 1_000_000

@@ -28,14 +28,14 @@ from wire_proxy import WireProxy
 
 from twinserve.contract import Contract, MissingPolicy, Output, Tolerance, build_contract
 from twinserve.errors import BadInput, PermanentError, TransientError
+from twinserve.features.feast_repo.service import describe_service
+from twinserve.features.feast_repo.store import apply_definitions, feast_connection_string, open_store
+from twinserve.features.feast_repo.views import ServedFeature, ServiceSpec
 from twinserve.features.online import FeatureReader, OnlineRows, open_reader
-from twinserve.features.redis_address import command, redis_address
-from twinserve.features.redis_layout import event_time_field, feature_field, redis_key
-from twinserve.features.redis_link import RedisLink
-from twinserve.features.redis_reader import RedisReader
-from twinserve.features.service import describe_service
-from twinserve.features.store import apply_definitions, feast_connection_string, open_store
-from twinserve.features.views import ServedFeature, ServiceSpec
+from twinserve.features.online_store.redis_link import RedisLink
+from twinserve.features.online_store.redis_reader import RedisReader
+from twinserve.features.redis.address import command, redis_address
+from twinserve.features.redis.layout import event_time_field, feature_field, redis_key
 from twinserve.missing import NO_EVENT, Status, cell_status
 from twinserve.settings import Settings
 
@@ -513,7 +513,7 @@ async def test_a_server_that_only_greets_is_left_alone_though_its_askers_have_go
 async def test_too_many_reads_are_refused_not_queued(
     proxy: WireProxy, reader_at: Readers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("twinserve.features.redis_link.QUEUED", 10)
+    monkeypatch.setattr("twinserve.features.online_store.redis_link.QUEUED", 10)
     reader = reader_at(proxy.port, connections=1)
     assert await values_of(reader, [1]) == [1.0]
     proxy.delay = lambda: 0.1

@@ -20,14 +20,14 @@ from hypothesis import strategies as st
 from joined_rows import START, VIEW, at, is_gone, stored_table
 
 from twinserve.errors import BadInput
-from twinserve.features.asof import Join, JoinLimits
-from twinserve.features.deleted_rows import DELETED
-from twinserve.features.duck import DuckLimits, duck
-from twinserve.features.entity_source import entity_rows
-from twinserve.features.feast_arrow import cast_column
-from twinserve.features.latest_rows import latest_sql
-from twinserve.features.point_in_time import JoinedView
-from twinserve.features.sql import parquet_relation
+from twinserve.features.offline_store.asof import Join, JoinLimits
+from twinserve.features.offline_store.entity_source import entity_rows
+from twinserve.features.offline_store.latest_rows import latest_sql
+from twinserve.features.offline_store.point_in_time import JoinedView
+from twinserve.features.stored_files.deleted_rows import DELETED
+from twinserve.features.stored_files.duck import DuckLimits, duck
+from twinserve.features.stored_files.feast_arrow import cast_column
+from twinserve.features.stored_files.sql import parquet_relation
 
 ZONES = [UTC, timezone(timedelta(hours=5, minutes=45)), timezone(timedelta(hours=-8)), "Europe/Berlin"]
 TTL = timedelta(hours=6)

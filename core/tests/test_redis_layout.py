@@ -14,7 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twinserve.features.redis_layout import (
+from twinserve.features.redis.layout import (
     NULL_TIME,
     decode_event_time,
     decode_value,

@@ -13,15 +13,15 @@ import pandas as pd
 import pytest
 
 from twinserve.contract import Contract
-from twinserve.features.materialize import materialize
-from twinserve.features.registry_state import (
+from twinserve.features.feast_repo.registry_state import (
     PROJECTION_WITHOUT,
     PROJECTIONS,
     SPEC,
     VIEW_WITHOUT,
     registry_state,
 )
-from twinserve.features.store import apply_definitions
+from twinserve.features.feast_repo.store import apply_definitions
+from twinserve.features.materialization.materialize import materialize
 from twinserve.settings import Settings
 
 pytestmark = pytest.mark.integration
@@ -91,5 +91,5 @@ def test_the_numbers_of_the_fields_are_feasts() -> None:
 
 
 def test_asking_imports_no_feast() -> None:
-    code = "import sys, twinserve.features.registry_state, sqlalchemy; sys.exit('feast' in sys.modules)"
+    code = "import sys, twinserve.features.feast_repo.registry_state, sqlalchemy; sys.exit('feast' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twinserve.errors import BadInput
-from twinserve.features.store import feast_variables
+from twinserve.features.feast_repo.store import feast_variables
 from twinserve.settings import child_environment, load_settings, safe_name
 
 

@@ -10,8 +10,8 @@ from feast.protos.feast.types.Value_pb2 import Null, Value
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from twinserve.features import value_decoding
-from twinserve.features.value_decoding import number, numbers
+from twinserve.features.redis import value_decoding
+from twinserve.features.redis.value_decoding import number, numbers
 
 TAGS = {"INT32": 0x18, "INT64": 0x20, "BOOL": 0x38}
 GROUPS = st.integers(0x80, 0xFF) | st.sampled_from([0, 1, 2, 0x7F, 0x80, 0x81, 0x20, 0x38])

@@ -20,9 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twinserve.errors import BadInput
-from twinserve.features.byte_rows import varint
-from twinserve.features.redis_layout import decode_value
-from twinserve.features.value_encoding import encoded_keys, encoded_times, encoded_values
+from twinserve.features.redis.byte_rows import varint
+from twinserve.features.redis.layout import decode_value
+from twinserve.features.redis.value_encoding import encoded_keys, encoded_times, encoded_values
 
 INT32 = st.integers(-(2**31), 2**31 - 1)
 INT64 = st.integers(-(2**63), 2**63 - 1)

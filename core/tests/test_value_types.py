@@ -15,8 +15,8 @@ from feast.value_type import ValueType as FeastType
 
 from twinserve.arrow_types import ARROW_TYPES, STORED_TYPES
 from twinserve.contract import FeatureColumn, JoinKey
-from twinserve.features.duck import duck
-from twinserve.features.feast_arrow import key_type
+from twinserve.features.stored_files.duck import duck
+from twinserve.features.stored_files.feast_arrow import key_type
 from twinserve.source_values.casting import EXPECTED, cast_column
 from twinserve.value_types import MODEL_COLUMNS, MODEL_KEYS, VALUE_TYPES
 

@@ -35,7 +35,7 @@ from data_pipeline.run_folder import ViewRun
 from data_pipeline.sources import Checks, SourceRules
 from data_pipeline.validate import Places, account, explore_and_validate, sort_rows
 from data_pipeline.watermarks import Watermark, Watermarks
-from twinserve.features.views import ViewSpec
+from twinserve.features.feast_repo.views import ViewSpec
 from twinserve.ledger import Ledger
 
 REPO = Path(__file__).parents[1] / "feature_repo"

@@ -104,7 +104,7 @@ CHILD = textwrap.dedent("""
     from data_pipeline.run_folder import ViewRun
     from data_pipeline.sources import SourceRules
     from data_pipeline.validate import Places, sort_rows
-    from twinserve.features.views import ViewSpec
+    from twinserve.features.feast_repo.views import ViewSpec
     root = Path(sys.argv[1])
     view = ViewSpec("visits", {"shop": "INT64"}, {"rate": "FLOAT", "count": "INT64"}, root / "offline" / "visits",
                     "event_timestamp", "created", None)

@@ -14,7 +14,7 @@ import pytest
 
 from data_pipeline.tests.conftest import Pipeline
 from twinserve.errors import BadInput
-from twinserve.features.views import ViewSpec
+from twinserve.features.feast_repo.views import ViewSpec
 
 Frames = Callable[..., pd.DataFrame]
 Files = Callable[..., Path]

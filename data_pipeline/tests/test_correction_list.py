@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_pipeline.publishing.corrections import SCHEMA, Correction, CorrectionLog, corrections
-from twinserve.features.views import ViewSpec
+from twinserve.features.feast_repo.views import ViewSpec
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 VIEW = ViewSpec(

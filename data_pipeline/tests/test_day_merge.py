@@ -21,7 +21,7 @@ from data_pipeline.publishing.day_merge import merge_day
 from data_pipeline.publishing.settle import settle
 from data_pipeline.sources import Rule
 from twinserve.errors import BadInput
-from twinserve.features.views import ViewSpec
+from twinserve.features.feast_repo.views import ViewSpec
 
 DAY = date(2026, 3, 10)
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from data_pipeline.offline_files import day_files
 from twinserve.errors import BadInput
-from twinserve.features.deleted_rows import DELETED
+from twinserve.features.stored_files.deleted_rows import DELETED
 
 Frames = Callable[..., pd.DataFrame]
 Files = Callable[..., Path]

@@ -26,8 +26,8 @@ from data_pipeline.run_folder import STEPS, ViewRun
 from twinserve import atomic
 from twinserve.embedded.redis import leased_redis
 from twinserve.errors import BadInput, ExitCode
-from twinserve.features.store import open_store
-from twinserve.features.views import ViewSpec
+from twinserve.features.feast_repo.store import open_store
+from twinserve.features.feast_repo.views import ViewSpec
 from twinserve.settings import load_settings
 
 Result = Any

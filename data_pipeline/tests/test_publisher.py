@@ -20,7 +20,7 @@ from data_pipeline.publishing.read_times import ReadTimes, marks
 from data_pipeline.publishing.whole_reads import WholeReads
 from data_pipeline.sources import Rule
 from twinserve.errors import BadInput
-from twinserve.features.views import ViewSpec
+from twinserve.features.feast_repo.views import ViewSpec
 from twinserve.times import as_micros
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)

@@ -18,7 +18,7 @@ from data_pipeline.charts import MOST_CHARTS, charts
 from data_pipeline.first_to_look_at import change, first_to_look_at
 from data_pipeline.report import Findings, render
 from data_pipeline.verdicts import Verdict
-from twinserve.features.views import ViewSpec
+from twinserve.features.feast_repo.views import ViewSpec
 from twinserve.ledger import Ledger
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)

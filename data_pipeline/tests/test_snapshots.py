@@ -19,8 +19,8 @@ from data_pipeline.interval import Interval
 from data_pipeline.offline_files import day_files
 from data_pipeline.publishing import snapshot
 from twinserve.errors import PermanentError
-from twinserve.features.deleted_rows import DELETED
-from twinserve.features.file_sizes import deletions_of
+from twinserve.features.stored_files.deleted_rows import DELETED
+from twinserve.features.stored_files.file_sizes import deletions_of
 from twinserve.ledger import LedgerMismatch
 
 Frames = Callable[..., pd.DataFrame]

@@ -15,8 +15,8 @@ import pytest
 from data_pipeline.clean import stored_schema
 from data_pipeline.publishing.stored_columns import refuse_lost_columns, refuse_mixed, renamed
 from twinserve.errors import BadInput
-from twinserve.features.deleted_rows import DELETED
-from twinserve.features.views import ViewSpec
+from twinserve.features.feast_repo.views import ViewSpec
+from twinserve.features.stored_files.deleted_rows import DELETED
 
 DAYS = [date(2026, 3, day) for day in (10, 11, 12)]
 TIMES = pa.timestamp("us", tz="UTC")

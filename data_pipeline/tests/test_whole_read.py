@@ -21,8 +21,8 @@ from data_pipeline.publishing.snapshot import Lacking, WholeRead
 from data_pipeline.publishing.whole_reads import WholeReads, compared_columns
 from data_pipeline.sources import Snapshot
 from twinserve.errors import PermanentError
-from twinserve.features.file_sizes import deletions_of
-from twinserve.features.views import ViewSpec
+from twinserve.features.feast_repo.views import ViewSpec
+from twinserve.features.stored_files.file_sizes import deletions_of
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 READ_AT = NOON + timedelta(days=9)

@@ -16,7 +16,7 @@ from serving_worlds import FRESH, NOW, World, classifier_output, fitted_classifi
 
 from model_serving.batch.batch_prediction import batch_prediction
 from twinserve.errors import BadInput, ContractMismatch
-from twinserve.features.store import apply_definitions
+from twinserve.features.feast_repo.store import apply_definitions
 from twinserve.registry import ServedModel
 
 pytestmark = pytest.mark.integration

@@ -23,7 +23,7 @@ from serving_worlds import World, mlflow_gone
 from stage import WORKERS, Footprint, Stage
 from waiting import until
 
-from twinserve.features.materialize import materialize
+from twinserve.features.materialization.materialize import materialize
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("chaos")]
 UNAVAILABLE, OVERLOADED = "503 feature_store_unavailable", "503 overloaded"

@@ -17,7 +17,7 @@ from model_serving.online.inference.refusals import Refusal
 from model_serving.online.inference.schemas import Key
 from twinserve.contract import MissingPolicy
 from twinserve.errors import TransientError
-from twinserve.features.feature_reader import SomeKeysUnavailable
+from twinserve.features.online_store.feature_reader import SomeKeysUnavailable
 from twinserve.missing import REASONS, Status
 
 NOW = 1_700_000_000_000_000

@@ -45,8 +45,8 @@ from model_serving.online.process.preparation import Preparation
 from model_serving.online.telemetry.metrics import InferenceMetrics
 from twinserve.contract import Contract
 from twinserve.errors import ContractMismatch
-from twinserve.features.feature_reader import OnlineRows, SomeKeysUnavailable
-from twinserve.features.materialize import materialize
+from twinserve.features.materialization.materialize import materialize
+from twinserve.features.online_store.feature_reader import OnlineRows, SomeKeysUnavailable
 from twinserve.missing import Status
 from twinserve.registry import ServedModel
 

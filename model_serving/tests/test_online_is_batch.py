@@ -21,7 +21,7 @@ from serving_worlds import NOW, write_view
 from stage import Stage
 from waiting import until
 
-from twinserve.features.materialize import materialize
+from twinserve.features.materialization.materialize import materialize
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("chaos")]
 KEYS = list(range(50_000, 51_000))

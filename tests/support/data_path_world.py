@@ -17,9 +17,8 @@ import yaml
 from killable_steps import Steps
 from small_feature_repo import write_feature_repo
 
-from twinserve.features.deleted_rows import DELETED
-from twinserve.features.file_sizes import deletions_of, with_deletions
-from twinserve.features.redis_layout import (
+from twinserve.features.feast_repo.store import open_store
+from twinserve.features.redis.layout import (
     DELETED_MARK,
     decode_event_time,
     decode_value,
@@ -27,7 +26,8 @@ from twinserve.features.redis_layout import (
     feature_field,
     redis_key,
 )
-from twinserve.features.store import open_store
+from twinserve.features.stored_files.deleted_rows import DELETED
+from twinserve.features.stored_files.file_sizes import deletions_of, with_deletions
 from twinserve.settings import load_settings
 
 BASE = datetime(2026, 3, 1, tzinfo=UTC)

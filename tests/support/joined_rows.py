@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from twinserve.features.deleted_rows import DELETED
-from twinserve.features.point_in_time import JoinedView
+from twinserve.features.offline_store.point_in_time import JoinedView
+from twinserve.features.stored_files.deleted_rows import DELETED
 
 START = datetime(2024, 3, 30, tzinfo=UTC)  # the night in which Europe changes its clocks follows
 VIEW = JoinedView(

@@ -37,7 +37,7 @@ IMPORTED = {
         "data_pipeline.validate",
         "feast.repo_operations",
         "pandera.strategies",
-        "twinserve.features.materialize",
+        "twinserve.features.materialization.materialize",
     ),
     "training-pipeline": (
         "training_pipeline.cli",

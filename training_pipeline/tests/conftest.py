@@ -24,8 +24,8 @@ from training_pipeline.params import Params
 from training_pipeline.run_folder import STEPS
 from training_pipeline.training_rows import TrainingRows
 from twinserve.contract import Contract, MissingPolicy, Tolerance, build_contract
-from twinserve.features.point_in_time import EVENT_TIME_SUFFIX
-from twinserve.features.views import ServedFeature, ServiceSpec
+from twinserve.features.feast_repo.views import ServedFeature, ServiceSpec
+from twinserve.features.offline_store.point_in_time import EVENT_TIME_SUFFIX
 from twinserve.registry import Registry
 from twinserve.settings import Settings, load_settings
 

@@ -8,7 +8,7 @@ import pytest
 from training_pipeline.run_folder import STEPS, RunFolder
 from twinserve.embedded.redis import leased_redis
 from twinserve.errors import BadInput, StepMissing, TransientError
-from twinserve.features.store import apply_definitions
+from twinserve.features.feast_repo.store import apply_definitions
 
 
 @pytest.fixture

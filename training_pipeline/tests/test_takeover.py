@@ -121,7 +121,7 @@ def test_a_changed_input_is_joined_anew(stalls: Any) -> None:
 @pytest.mark.parametrize(
     ("place", "step"),
     [
-        ("twinserve.features.join_state", "data-extraction"),
+        ("twinserve.features.offline_store.join_state", "data-extraction"),
         ("training_pipeline.steps.model_training", "model-training"),
     ],
 )

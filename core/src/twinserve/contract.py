@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
 
 from twinserve.errors import BadInput, ContractMismatch
-from twinserve.features.redis_layout import shared_fields
-from twinserve.features.views import ServiceSpec
+from twinserve.features.feast_repo.views import ServiceSpec
+from twinserve.features.redis.layout import shared_fields
 from twinserve.value_types import MODEL_COLUMNS, MODEL_KEYS
 
 FILE_NAME = "contract.json"

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from twinserve.contract import Contract
-from twinserve.features.point_in_time import EVENT_TIME_SUFFIX
+from twinserve.features.offline_store.point_in_time import EVENT_TIME_SUFFIX
 from twinserve.missing import NO_EVENT, Matrix
 from twinserve.times import as_instants
 

@@ -4,7 +4,7 @@
 
     files/          the version as it was registered
     bundle.json     which version that is, and the digest of `files`
-    features.json   what its features were last found to fit; see `twinserve.features.registry_state`
+    features.json   what its features were last found to fit; see `twinserve.features.feast_repo.registry_state`
     in-use          locked (shared) by those who serve it
 
 The folder of the model is ours alone: what a bundle is held against lies beside it. A bundle appears whole or not at

@@ -62,7 +62,7 @@ def _move(settings: Settings, before: Path) -> None:
         _move_artifacts(_mlflow_file(settings), renamed)
     registry = _registry_file(settings)
     if settings.feast_registry_url is None and registry.is_file():
-        from twinserve.features.moved_sources import move_sources
+        from twinserve.features.feast_repo.moved_sources import move_sources
 
         move_sources(registry, str(before), str(settings.home))
 
@@ -140,7 +140,7 @@ def _place_in_feast(settings: Settings) -> Path | None:
     registry = _registry_file(settings)
     if settings.feast_registry_url is not None or not registry.is_file():
         return None
-    from twinserve.features.moved_sources import folders_of_sources
+    from twinserve.features.feast_repo.moved_sources import folders_of_sources
 
     found = {folder.parent for folder in folders_of_sources(registry) if folder.name == settings.offline_store.name}
     if settings.home in found:

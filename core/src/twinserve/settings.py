@@ -22,7 +22,7 @@ ELSEWHERE = {
     "TASK_RUNTIME", "TASK_RETRY_SECONDS", "TASK_IMAGES", "TASK_RELEASES", "TASK_VOLUME", "TASK_NETWORK", "TASK_MEMORY",
     "TASK_CPUS", "TASK_PARTS_AT_ONCE", "ALERTMANAGER_URL", "VENV",
 }  # fmt: skip
-FOR_FEAST = {"FEAST_REDIS"}  # set for Feast's own command line: see twinserve.features.store.feast_variables
+FOR_FEAST = {"FEAST_REDIS"}  # set for Feast's own command line: see twinserve.features.feast_repo.store.feast_variables
 
 
 class Settings(BaseSettings):

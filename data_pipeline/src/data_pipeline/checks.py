@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from data_pipeline.bad_rows import BadRows
 from data_pipeline.clean import ROW
 from data_pipeline.sources import Checks, ColumnCheck
-from twinserve.features.deleted_rows import DELETED
-from twinserve.features.views import ViewSpec
+from twinserve.features.feast_repo.views import ViewSpec
+from twinserve.features.stored_files.deleted_rows import DELETED
 
 PANDAS_TYPES = {
     pa.int32(): pd.Int32Dtype(),

@@ -16,8 +16,8 @@ from data_pipeline.bad_rows import BadRows
 from data_pipeline.raw_rows import RawPart, read_raw
 from data_pipeline.run_folder import ViewRun
 from twinserve.atomic import atomic_file
-from twinserve.features.deleted_rows import DELETED
-from twinserve.features.views import ViewSpec
+from twinserve.features.feast_repo.views import ViewSpec
+from twinserve.features.stored_files.deleted_rows import DELETED
 from twinserve.ledger import Ledger
 from twinserve.source_values.cast import Cast, all_right
 from twinserve.source_values.casting import EXPECTED, arrow_type, cast_column, cast_key

@@ -97,7 +97,7 @@ def explore_and_validate(*, run_key: RunKey) -> None:
 def apply() -> None:
     """Bring Feast's registry in line with the feature repo."""
     from twinserve.embedded.redis import leased_redis
-    from twinserve.features.store import apply_definitions
+    from twinserve.features.feast_repo.store import apply_definitions
     from twinserve.settings import load_settings
 
     settings = load_settings()
@@ -115,8 +115,8 @@ def materialize(
 ) -> None:
     """Apply the feature definitions, and bring the latest row of each key to the online store."""
     from twinserve.embedded.redis import leased_redis
-    from twinserve.features.materialize import materialize as run
-    from twinserve.features.store import apply_definitions
+    from twinserve.features.feast_repo.store import apply_definitions
+    from twinserve.features.materialization.materialize import materialize as run
     from twinserve.settings import load_settings
 
     settings = load_settings()

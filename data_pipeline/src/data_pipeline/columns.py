@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from data_pipeline.sources import SourceRules
 from twinserve.errors import BadInput, did_you_mean
-from twinserve.features.deleted_rows import DELETED
-from twinserve.features.views import ViewSpec
+from twinserve.features.feast_repo.views import ViewSpec
+from twinserve.features.stored_files.deleted_rows import DELETED
 from twinserve.source_values.renaming import source_columns
 
 COLUMNS_NAMED = 20

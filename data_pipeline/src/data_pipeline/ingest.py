@@ -22,7 +22,7 @@ from data_pipeline.run_folder import ViewRun
 from data_pipeline.sources import Snapshot, SourceRules
 from data_pipeline.watermarks import Watermark, Watermarks
 from twinserve.atomic import atomic_file
-from twinserve.features.views import ViewSpec
+from twinserve.features.feast_repo.views import ViewSpec
 from twinserve.progress import RowProgress
 from twinserve.source_values.plain_columns import readable_column
 

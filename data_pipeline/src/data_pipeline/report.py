@@ -14,7 +14,7 @@ from data_pipeline.charts import MOST_CHARTS, charts
 from data_pipeline.first_to_look_at import first_to_look_at
 from data_pipeline.publishing.corrections import Correction
 from data_pipeline.verdicts import Verdict
-from twinserve.features.views import ViewSpec
+from twinserve.features.feast_repo.views import ViewSpec
 from twinserve.ledger import Ledger
 
 

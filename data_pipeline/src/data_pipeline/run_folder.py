@@ -11,7 +11,7 @@ from data_pipeline.changes import Changes
 from twinserve.atomic import write_atomically
 from twinserve.bound import refuse_others
 from twinserve.errors import StepMissing
-from twinserve.features.views import ViewSpec
+from twinserve.features.feast_repo.views import ViewSpec
 from twinserve.locks import alone
 
 VIEW = "view"

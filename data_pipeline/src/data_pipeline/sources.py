@@ -11,8 +11,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from twinserve.errors import BadInput, StepMissing, did_you_mean
-from twinserve.features.deleted_rows import DELETED
-from twinserve.features.views import ViewSpec
+from twinserve.features.feast_repo.views import ViewSpec
+from twinserve.features.stored_files.deleted_rows import DELETED
 from twinserve.yaml_files import read_model, read_yaml
 
 Level = Literal["warn", "fail"]

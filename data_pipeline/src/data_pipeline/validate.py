@@ -32,8 +32,8 @@ from data_pipeline.verdicts import Batch, Verdict, judge, judge_corrections, jud
 from data_pipeline.watermarks import Watermark, Watermarks
 from twinserve.atomic import write_atomically
 from twinserve.errors import PermanentError, StepMissing
-from twinserve.features.deleted_rows import DELETED
-from twinserve.features.views import ViewSpec
+from twinserve.features.feast_repo.views import ViewSpec
+from twinserve.features.stored_files.deleted_rows import DELETED
 from twinserve.ledger import Ledger
 
 EXAMPLES = 10

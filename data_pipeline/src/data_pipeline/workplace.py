@@ -13,7 +13,7 @@ from data_pipeline.run_folder import ViewRun, runs_after
 from data_pipeline.sources import SourceRules, load_sources
 from data_pipeline.watermarks import Watermarks
 from twinserve.errors import BadInput
-from twinserve.features.views import ViewSpec
+from twinserve.features.feast_repo.views import ViewSpec
 from twinserve.settings import Settings, load_settings, safe_name
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Workplace:
         Raises:
             BadInput, StepMissing: a setting, the definitions or `sources.yaml` are missing or wrong.
         """
-        from twinserve.features.definitions import load_views
+        from twinserve.features.feast_repo.definitions import load_views
 
         settings = load_settings()
         safe_name(run_key)

@@ -30,9 +30,9 @@ from waiting import until
 
 from twinserve.contract import Contract, GoldenRow, MissingPolicy, Output, Tolerance, build_contract, library_versions
 from twinserve.embedded.redis import leased_redis
-from twinserve.features.materialize import materialize
-from twinserve.features.service import describe_service
-from twinserve.features.store import apply_definitions, open_store
+from twinserve.features.feast_repo.service import describe_service
+from twinserve.features.feast_repo.store import apply_definitions, open_store
+from twinserve.features.materialization.materialize import materialize
 from twinserve.registry import Registry, estimator_score
 from twinserve.settings import Settings, child_environment, load_settings
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from model_serving.online.inference.schemas import InferenceRequest
 from twinserve.contract import Contract, FeatureColumn, JoinKey, MissingPolicy, Output, Tolerance
-from twinserve.features.feature_reader import OnlineRows
-from twinserve.features.read_plan import Keys
+from twinserve.features.online_store.feature_reader import OnlineRows
+from twinserve.features.online_store.read_plan import Keys
 from twinserve.missing import Status
 from twinserve.registry import ServedModel
 

@@ -33,7 +33,7 @@ from serving_worlds import (
 from waiting import until
 
 from twinserve.errors import TransientError
-from twinserve.features.materialize import materialize
+from twinserve.features.materialization.materialize import materialize
 from twinserve.features.online import CONNECTIONS as REDIS_CONNECTIONS
 
 ASKED_FOR = [*FRESH, STALE, NULL, UNKNOWN]

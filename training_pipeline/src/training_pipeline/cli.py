@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from training_pipeline.params import Labels, Params
     from training_pipeline.run_folder import RunFolder
     from twinserve.contract import Contract
-    from twinserve.features.views import ServiceSpec
+    from twinserve.features.feast_repo.views import ServiceSpec
     from twinserve.settings import Settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, rich_markup_mode=None)
@@ -38,9 +38,9 @@ def feature_store_init(run_key: RunKey) -> None:
     from training_pipeline.params import load_params
     from training_pipeline.steps.feature_store_init import init_feature_store
     from twinserve.embedded.redis import leased_redis
-    from twinserve.features.registry_state import joined_definitions
-    from twinserve.features.service import describe_service
-    from twinserve.features.store import apply_definitions, open_store
+    from twinserve.features.feast_repo.registry_state import joined_definitions
+    from twinserve.features.feast_repo.service import describe_service
+    from twinserve.features.feast_repo.store import apply_definitions, open_store
     from twinserve.settings import load_settings
 
     settings = load_settings()
@@ -67,8 +67,8 @@ def data_extraction(
     from training_pipeline.steps.data_extraction import extract_data
     from training_pipeline.target_values import target_type
     from twinserve.embedded.redis import leased_redis
-    from twinserve.features.join_state import join_state
-    from twinserve.features.store import open_store
+    from twinserve.features.feast_repo.store import open_store
+    from twinserve.features.offline_store.join_state import join_state
     from twinserve.settings import load_settings
 
     settings = load_settings()
@@ -164,7 +164,7 @@ def _step(step: str, settings: Settings, run_key: str) -> Iterator[RunFolder]:
     """The run's folder, for a block in which no other step works on it; refused where the run began with others."""
     from training_pipeline.params import load_params
     from training_pipeline.run_folder import STEPS, RunFolder
-    from twinserve.features.registry_state import joined_definitions
+    from twinserve.features.feast_repo.registry_state import joined_definitions
 
     run = RunFolder(settings.scratch("training_pipeline", run_key), run_key)
     with run.alone(step):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from training_pipeline.metrics import Floats
 from twinserve.contract import Contract
 from twinserve.errors import ContractMismatch
-from twinserve.features.views import ServedFeature, ServiceSpec
+from twinserve.features.feast_repo.views import ServedFeature, ServiceSpec
 from twinserve.missing import REASONS, Matrix
 from twinserve.registry import Registry, ServedModel
 

@@ -27,20 +27,20 @@ from feast.utils import make_tzaware
 from pydantic import ByteSize, Field
 
 from twinserve.errors import BadInput
-from twinserve.features.asof import Join, JoinLimits, refuse_taken
-from twinserve.features.declared import declared_view
-from twinserve.features.deleted_rows import is_deleted, without_deleted
-from twinserve.features.duck import DuckLimits, duck
-from twinserve.features.entity_source import EntityRows, QueryRows, entity_rows
-from twinserve.features.entityless import snapshot_sql
-from twinserve.features.feature_logs import write_logs
-from twinserve.features.feature_rows import FeatureFiles, stored_columns
-from twinserve.features.latest_rows import latest_sql
-from twinserve.features.point_in_time import JoinedView
-from twinserve.features.pushed_rows import push_rows
-from twinserve.features.retrieval_job import AsofRetrievalJob
-from twinserve.features.source_files import Span, files_touching, parquet_files, source_path
-from twinserve.features.sql import parquet_relation, quoted, refuse_alike
+from twinserve.features.feast_repo.declared import declared_view
+from twinserve.features.offline_store.asof import Join, JoinLimits, refuse_taken
+from twinserve.features.offline_store.entity_source import EntityRows, QueryRows, entity_rows
+from twinserve.features.offline_store.entityless import snapshot_sql
+from twinserve.features.offline_store.feature_logs import write_logs
+from twinserve.features.offline_store.latest_rows import latest_sql
+from twinserve.features.offline_store.point_in_time import JoinedView
+from twinserve.features.offline_store.pushed_rows import push_rows
+from twinserve.features.offline_store.retrieval_job import AsofRetrievalJob
+from twinserve.features.stored_files.deleted_rows import is_deleted, without_deleted
+from twinserve.features.stored_files.duck import DuckLimits, duck
+from twinserve.features.stored_files.feature_rows import FeatureFiles, stored_columns
+from twinserve.features.stored_files.source_files import Span, files_touching, parquet_files, source_path
+from twinserve.features.stored_files.sql import parquet_relation, quoted, refuse_alike
 from twinserve.times import as_micros
 
 __all__ = ["AsofOfflineStore", "AsofOfflineStoreConfig", "AsofRetrievalJob"]

@@ -6,14 +6,14 @@ from contextlib import suppress
 
 from twinserve.contract import Contract
 from twinserve.errors import TransientError
-from twinserve.features.feature_reader import FeatureReader, OnlineRows
-from twinserve.features.online_store import way_to_read
-from twinserve.features.read_plan import Keys
-from twinserve.features.redis_address import redis_address
-from twinserve.features.redis_cluster import ClusterLink
-from twinserve.features.redis_link import RedisLink
-from twinserve.features.redis_reader import RedisReader
-from twinserve.features.store import store_config
+from twinserve.features.feast_repo.store import store_config
+from twinserve.features.feast_repo.way_to_read import way_to_read
+from twinserve.features.online_store.feature_reader import FeatureReader, OnlineRows
+from twinserve.features.online_store.read_plan import Keys
+from twinserve.features.online_store.redis_cluster import ClusterLink
+from twinserve.features.online_store.redis_link import RedisLink
+from twinserve.features.online_store.redis_reader import RedisReader
+from twinserve.features.redis.address import redis_address
 from twinserve.settings import Settings
 
 __all__ = ["FeatureReader", "Keys", "OnlineRows", "open_reader"]
@@ -53,8 +53,8 @@ def open_reader(
 
 
 def _feast_reader(contract: Contract, settings: Settings, redis_url: str, seconds: float) -> FeatureReader:
-    from twinserve.features.feast_reader import FeastReader
-    from twinserve.features.store import open_store
+    from twinserve.features.feast_repo.store import open_store
+    from twinserve.features.online_store.feast_reader import FeastReader
 
     reader = FeastReader(contract, lambda: open_store(settings, redis_url), seconds)
     with suppress(TransientError):  # reads try again

@@ -31,7 +31,7 @@ from data_pipeline.offline_files import publishing
 from data_pipeline.publishing.read_times import ReadTimes
 from data_pipeline.sources import SourceRules, load_sources
 from twinserve.errors import BadInput
-from twinserve.features.views import ViewSpec
+from twinserve.features.feast_repo.views import ViewSpec
 from twinserve.locks import alone, one_at_a_time
 from twinserve.settings import Settings
 
@@ -63,7 +63,7 @@ def forget(
         BadInput: no such join keys or view, a value of another type, a damaged file.
         TransientError: a step is at work on the same files, or the online store can't be reached.
     """
-    from twinserve.features.definitions import load_views
+    from twinserve.features.feast_repo.definitions import load_views
 
     views = load_views(settings)
     if view is not None and view not in [each.name for each in views]:
@@ -130,7 +130,7 @@ class _Task:
 
     def run(self) -> tuple[Counter[str], list[str]]:
         """Rows by place, and what could not be reached; the online store comes last, when nothing can fill it anew."""
-        from twinserve.features.forgotten_rows import key_aliases
+        from twinserve.features.materialization.forgotten_rows import key_aliases
 
         rows = Counter[str]()
         for view in self.views:
@@ -168,7 +168,7 @@ class _Task:
 
     def _online(self, rows: Counter[str]) -> list[str]:
         from twinserve.embedded.redis import leased_redis
-        from twinserve.features.forgotten_rows import forget_online
+        from twinserve.features.materialization.forgotten_rows import forget_online
 
         with leased_redis(self.settings) as url:
             online = forget_online(self.settings, url, self.texts, self.view, delete=self.remove)

@@ -9,7 +9,7 @@ from pathlib import Path
 from data_pipeline.forgetting.entity_key import KeyColumns
 from data_pipeline.forgetting.parquet_rows import rows_by_columns, rows_by_json
 from data_pipeline.run_folder import ViewRun
-from twinserve.features.source_files import parquet_in
+from twinserve.features.stored_files.source_files import parquet_in
 
 OWN = "data_pipeline"
 

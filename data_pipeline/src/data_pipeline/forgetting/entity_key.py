@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from twinserve.errors import BadInput
-from twinserve.features.forgotten_rows import key_value
-from twinserve.features.views import ViewSpec
+from twinserve.features.feast_repo.views import ViewSpec
+from twinserve.features.materialization.forgotten_rows import key_value
 from twinserve.source_values.casting import cast_key
 
 Flags = npt.NDArray[np.bool_]

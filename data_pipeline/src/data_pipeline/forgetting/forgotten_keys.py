@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from twinserve.atomic import write_atomically
 from twinserve.errors import PermanentError
-from twinserve.features.views import ViewSpec
+from twinserve.features.feast_repo.views import ViewSpec
 from twinserve.locks import one_at_a_time
 from twinserve.source_values.casting import cast_key
 

@@ -15,8 +15,8 @@ from data_pipeline.forgetting.parquet_rows import rows_by_columns
 from data_pipeline.offline_files import day_files, identity, read_day
 from data_pipeline.publishing.read_times import NEVER, ReadTimes, marks
 from data_pipeline.publishing.whole_reads import WholeReads
-from twinserve.features.source_files import parquet_in
-from twinserve.features.views import ViewSpec
+from twinserve.features.feast_repo.views import ViewSpec
+from twinserve.features.stored_files.source_files import parquet_in
 from twinserve.locks import one_at_a_time
 
 

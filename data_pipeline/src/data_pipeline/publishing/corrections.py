@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 from data_pipeline.offline_files import identity
 from twinserve.atomic import atomic_file
-from twinserve.features.deleted_rows import DELETED
-from twinserve.features.views import ViewSpec
+from twinserve.features.feast_repo.views import ViewSpec
+from twinserve.features.stored_files.deleted_rows import DELETED
 
 Decision = Literal["replaced", "filled", "superseded", "keep_first", "older_read", "refused"]
 KEY_DELETED = "key deleted"  # what a person reads for the mark of a deletion

@@ -14,7 +14,7 @@ from data_pipeline.offline_files import StoredDay, day_file, differs, identity
 from data_pipeline.publishing.corrections import Correction, Decision, corrections
 from data_pipeline.sources import Rule
 from twinserve.errors import BadInput
-from twinserve.features.views import ViewSpec
+from twinserve.features.feast_repo.views import ViewSpec
 
 Flags = npt.NDArray[np.bool_]
 TAKEN: tuple[Decision, ...] = ("replaced", "filled")

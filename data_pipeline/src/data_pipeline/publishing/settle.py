@@ -12,7 +12,7 @@ from data_pipeline.clean import LAST, ROW
 from data_pipeline.offline_files import differs, identity
 from data_pipeline.publishing.corrections import Correction, Decision, corrections
 from data_pipeline.sources import Rule
-from twinserve.features.views import ViewSpec
+from twinserve.features.feast_repo.views import ViewSpec
 
 
 class Settled(NamedTuple):

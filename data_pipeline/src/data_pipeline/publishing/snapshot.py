@@ -18,7 +18,7 @@ from data_pipeline.publishing.read_times import Marks, ReadTimes, marks
 from data_pipeline.publishing.whole_reads import WholeReads, compared_columns
 from data_pipeline.sources import Snapshot
 from twinserve.atomic import atomic_file
-from twinserve.features.views import ViewSpec
+from twinserve.features.feast_repo.views import ViewSpec
 from twinserve.ledger import Ledger
 from twinserve.times import as_micros
 

@@ -14,9 +14,9 @@ from data_pipeline.clean import stored_schema
 from data_pipeline.offline_files import day_files, differs, identity
 from data_pipeline.publishing.stored_types import as_declared, is_faithful, told_apart
 from twinserve.errors import BadInput
-from twinserve.features.deleted_rows import DELETED
-from twinserve.features.source_files import PUSHED
-from twinserve.features.views import ViewSpec
+from twinserve.features.feast_repo.views import ViewSpec
+from twinserve.features.stored_files.deleted_rows import DELETED
+from twinserve.features.stored_files.source_files import PUSHED
 
 SHOWN = 5  # rows named in a message
 REREAD = "data-pipeline ingest --run-key NEW --view {view} --full"

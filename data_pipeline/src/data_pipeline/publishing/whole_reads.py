@@ -17,7 +17,7 @@ from data_pipeline.publishing.read_times import NEVER, Marks, Numbers, marks
 from data_pipeline.sources import Snapshot
 from twinserve.atomic import atomic_file
 from twinserve.errors import PermanentError
-from twinserve.features.views import ViewSpec
+from twinserve.features.feast_repo.views import ViewSpec
 from twinserve.times import as_micros
 
 Flags = npt.NDArray[np.bool_]

@@ -20,8 +20,8 @@ from model_serving.batch.shards import write_shards
 from model_serving.batch.typed_input import InputWriter, TypedInput
 from twinserve.contract import Contract
 from twinserve.errors import BadInput
-from twinserve.features.service import describe_service
-from twinserve.features.store import open_store
+from twinserve.features.feast_repo.service import describe_service
+from twinserve.features.feast_repo.store import open_store
 from twinserve.ledger import Ledger
 from twinserve.overlap import read_ahead
 from twinserve.progress import RowProgress

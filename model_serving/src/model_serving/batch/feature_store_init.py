@@ -6,8 +6,8 @@ from typing import Any
 
 from model_serving.batch.publishing import finished_of
 from model_serving.batch.run import BatchRun
-from twinserve.features.service import describe_service
-from twinserve.features.store import apply_definitions, open_store
+from twinserve.features.feast_repo.service import describe_service
+from twinserve.features.feast_repo.store import apply_definitions, open_store
 from twinserve.registry import Registry
 from twinserve.settings import Settings
 

@@ -25,7 +25,7 @@ from twinserve.atomic import write_atomically
 from twinserve.bound import refuse_others
 from twinserve.contract import Contract
 from twinserve.errors import BadInput, StepMissing
-from twinserve.features.registry_state import joined_definitions
+from twinserve.features.feast_repo.registry_state import joined_definitions
 from twinserve.locks import alone
 from twinserve.settings import Settings, safe_name
 

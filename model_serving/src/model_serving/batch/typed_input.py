@@ -21,7 +21,7 @@ from twinserve.atomic import atomic_file
 from twinserve.contract import Contract
 from twinserve.entity_rows import EntityRowReader
 from twinserve.errors import BadInput
-from twinserve.features.point_in_time import EVENT_TIME_SUFFIX
+from twinserve.features.offline_store.point_in_time import EVENT_TIME_SUFFIX
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from training_pipeline.params import Params
 from training_pipeline.run_folder import RunFolder
 from twinserve.contract import Contract
 from twinserve.errors import BadInput
-from twinserve.features.point_in_time import EVENT_TIME_SUFFIX
-from twinserve.features.views import ServiceSpec
+from twinserve.features.feast_repo.views import ServiceSpec
+from twinserve.features.offline_store.point_in_time import EVENT_TIME_SUFFIX
 
 
 def init_feature_store(

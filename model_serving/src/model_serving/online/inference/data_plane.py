@@ -17,7 +17,7 @@ from model_serving.online.telemetry.rate_limited_log import RateLimitedLog
 from model_serving.passed_as_nan import Passed, PassedAsNaN
 from model_serving.scoring import REASON_NAMES, SCORED, Scored, score_cells, score_complete
 from twinserve.errors import ContractMismatch, TransientError
-from twinserve.features.feature_reader import FeatureReader, OnlineRows, SomeKeysUnavailable
+from twinserve.features.online_store.feature_reader import FeatureReader, OnlineRows, SomeKeysUnavailable
 from twinserve.registry import ServedModel
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from model_serving.online.process.child_process import ChildProcess, Questions, 
 from twinserve.atomic import write_atomically
 from twinserve.contract import Contract
 from twinserve.errors import ContractMismatch, TwinserveError
-from twinserve.features.registry_state import NO_REDIS, registry_state
+from twinserve.features.feast_repo.registry_state import NO_REDIS, registry_state
 from twinserve.model_bundle import FILES, newest, shelf
 from twinserve.model_files import read_contract
 from twinserve.settings import Settings, child_environment, load_settings
@@ -78,8 +78,8 @@ class FeatureCheck:
 
 def check_as_asked(questions: Questions) -> dict[str, Any]:
     """In the process of its own: Feast is imported while the question is awaited."""
-    from twinserve.features.service import describe_service
-    from twinserve.features.store import open_store
+    from twinserve.features.feast_repo.service import describe_service
+    from twinserve.features.feast_repo.store import open_store
 
     store = open_store(load_settings(), NO_REDIS)
     contract = Contract.from_json(questions.next())

@@ -1,0 +1,1 @@
+"""Reading the online store: plans, links to Redis and its cluster, decoding."""

@@ -1,0 +1,1 @@
+"""Feast's layout in Redis: names, bytes, addresses and errors."""
