@@ -37,6 +37,18 @@ PUT_OFF: dict[str, dict[str, Objects]] = {
         "feast.ui_server": (),
     },
     "mlflow": {"mlflow.genai": (), "mlflow.genai.datasets": (), "mlflow.gateway": ()},
+    "mlflow.store.tracking.sqlalchemy_store": {
+        "mlflow.genai": (),
+        "mlflow.genai.judges": (),
+        "mlflow.genai.scorers": (),
+        "mlflow.genai.scorers.online": (),
+        "mlflow.gateway": (),
+    },
+    "mlflow.store.tracking.dbmodels.models": {
+        "mlflow.genai": (),
+        "mlflow.genai.scorers": (),
+        "mlflow.genai.scorers.online": (),
+    },
 }
 
 
