@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-# as the commands do (twinserve.containment); read when the first library that uses them is loaded
+# as the commands do (twinserve.command.containment); read when the first library that uses them is loaded
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 

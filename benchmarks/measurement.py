@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contest import Answer
-from twinserve.atomic import write_atomically
+from twinserve.files.atomic import write_atomically
 
 
 @dataclass(frozen=True)

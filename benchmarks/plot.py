@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.contest import Work
 from benchmarks.measurement import Measurement
-from twinserve.atomic import atomic_file
+from twinserve.files.atomic import atomic_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,8 +10,8 @@ from benchmarks.measurement import Results
 from benchmarks.plot import draw
 from benchmarks.process import CHECKOUT
 from benchmarks.table import markdown, rows_of
-from twinserve.atomic import write_atomically
 from twinserve.errors import BadInput
+from twinserve.files.atomic import write_atomically
 
 PAGE = CHECKOUT / "docs" / "benchmarks.md"
 IMAGES = CHECKOUT / "docs" / "images"

@@ -14,7 +14,7 @@ import yaml
 from benchmarks.job import Job
 from benchmarks.process import CHECKOUT
 from benchmarks.workshop import Workshop
-from twinserve.atomic import write_atomically
+from twinserve.files.atomic import write_atomically
 
 SOURCES = ("core/src", "data_pipeline/src", "data_pipeline/feature_repo", "training_pipeline/src", "uv.lock")
 PARAMS = CHECKOUT / "training_pipeline" / "params.yaml"

@@ -24,14 +24,14 @@ from data_pipeline.validate import Places, account, sort_rows
 from data_pipeline.watermarks import Watermarks
 from model_serving.batch.shards import CHUNK, scratch_writer, write_shards
 from training_pipeline.labels import LabelColumns, file_labels
-from twinserve.entity_rows import EntityRowReader, read_entity_rows
 from twinserve.errors import BadInput
 from twinserve.features.feast_repo.views import ViewSpec
 from twinserve.features.offline_store.latest_rows import latest_sql
 from twinserve.features.stored_files.duck import duck
-from twinserve.parquet_batches import parquet_batches
+from twinserve.files.parquet_batches import parquet_batches
 from twinserve.source_values.casting import cast_column
 from twinserve.source_values.plain_columns import plain_column, readable
+from twinserve.values.entity_rows import EntityRowReader, read_entity_rows
 
 SAMPLES = samples()
 KINDS = ("INT32", "INT64", "FLOAT", "DOUBLE", "STRING", "BOOL", "UNIX_TIMESTAMP")

@@ -38,7 +38,7 @@ def test_a_command_that_still_imports_ends_in_one_line(command: str, number: sig
 def test_nothing_heavy_is_imported_before_signals_are_answered() -> None:
     with _importing("data-pipeline") as (_, modules):
         before = set(iter(modules.__next__, "data_pipeline.__main__"))
-    assert "twinserve.signals" in before
+    assert "twinserve.command.signals" in before
     assert not {"typer", "pydantic", "numpy", "pyarrow", "pandas"} & before
 
 

@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from data_pipeline.clean import clean_part
 from data_pipeline.raw_rows import RawPart
 from training_pipeline.labels import LabelColumns, typed_labels
-from twinserve.entity_rows import read_entity_rows
 from twinserve.errors import BadInput
 from twinserve.features.feast_repo.views import ViewSpec
 from twinserve.features.redis.layout import redis_key
 from twinserve.features.redis.value_encoding import encoded_keys
 from twinserve.features.stored_files.feast_arrow import asked_keys
+from twinserve.values.entity_rows import read_entity_rows
 
 REFUSED = "refused"
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.job import Facts, Job, Measured
-from twinserve.atomic import atomic_file
+from twinserve.files.atomic import atomic_file
 
 KEYS = "SELECT row_number() OVER (ORDER BY {keys}) - 1 AS number, {keys} FROM (SELECT DISTINCT {keys} FROM '{files}')"
 SQL = """

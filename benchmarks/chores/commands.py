@@ -6,7 +6,7 @@ import importlib
 import json
 
 from benchmarks.job import Facts, Job, Measured
-from twinserve.containment import containing_environment
+from twinserve.command.containment import containing_environment
 from twinserve.settings import export, load_settings
 
 

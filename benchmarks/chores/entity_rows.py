@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from benchmarks.chores.item_features import BEGIN, FIRST_KEY
 from benchmarks.job import Facts, Job, Measured
-from twinserve.atomic import atomic_file
+from twinserve.files.atomic import atomic_file
 
 SECONDS = 25 * 3600
 SQL = """

@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.chores.feast_repo import apply
 from benchmarks.job import Facts, Job, Measured
-from twinserve.atomic import write_atomically
+from twinserve.files.atomic import write_atomically
 
 NO_REDIS = "redis://127.0.0.1:1/0"  # nothing online is read
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.job import Facts, Job, Measured
-from twinserve.atomic import atomic_file
+from twinserve.files.atomic import atomic_file
 
 BEGIN = 1_700_000_000  # seconds since 1970
 HOURS = 24

@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.chores.digests import ROW, sums
 from benchmarks.job import Facts, Job, Measured
-from twinserve.atomic import atomic_file, write_atomically
+from twinserve.files.atomic import atomic_file, write_atomically
 
 PART = 1_000_000  # larger sizes are run by nobody who loses rows
 

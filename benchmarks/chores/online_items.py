@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.job import Facts, Job, Measured
-from twinserve.atomic import atomic_file
+from twinserve.files.atomic import atomic_file
 
 FIRST_KEY = 1000
 FEATURES_AT = datetime(2025, 1, 1, tzinfo=UTC)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.job import Facts, Job, Measured
-from twinserve.atomic import write_atomically
+from twinserve.files.atomic import write_atomically
 
 
 def ready(job: Job) -> Measured:

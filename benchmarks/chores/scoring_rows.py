@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.chores.batch_rows import quoted
 from benchmarks.job import Facts, Job, Measured
-from twinserve.atomic import atomic_file
+from twinserve.files.atomic import atomic_file
 
 
 def ready(job: Job) -> Measured:

@@ -22,9 +22,9 @@ from benchmarks.online.works import Work, chosen
 from benchmarks.online.world import open_world
 from benchmarks.online.wrk import program
 from benchmarks.workshop import Workshop, workshop
-from twinserve.console import report, run_app
+from twinserve.command.console import report, run_app
 from twinserve.errors import BadInput, PermanentError
-from twinserve.locks import one_at_a_time
+from twinserve.files.locks import one_at_a_time
 from twinserve.settings import load_settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, rich_markup_mode=None)

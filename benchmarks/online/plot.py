@@ -9,7 +9,7 @@ from benchmarks.online.measured import Figures
 from benchmarks.online.works import Work
 from benchmarks.plot import MARKS, OTHERS, OURS
 from benchmarks.table import three_digits
-from twinserve.atomic import atomic_file
+from twinserve.files.atomic import atomic_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ from benchmarks.online.plot import draw
 from benchmarks.online.table import markdown
 from benchmarks.online.works import WORKS, Work
 from benchmarks.publish import IMAGES, PAGE, replaced
-from twinserve.atomic import write_atomically
+from twinserve.files.atomic import write_atomically
 
 
 def publish(results: OnlineResults, page: Path = PAGE, images: Path = IMAGES) -> list[str]:

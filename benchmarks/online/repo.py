@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from benchmarks.process import CHECKOUT
-from twinserve.atomic import write_atomically
+from twinserve.files.atomic import write_atomically
 
 PROJECT = "benchmarks"
 SERVICE = "item_ranking"

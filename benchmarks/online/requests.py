@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.chores.online_items import FIRST_KEY
 from benchmarks.online.repo import KEY
 from benchmarks.online.world import Plan
-from twinserve.atomic import write_atomically
+from twinserve.files.atomic import write_atomically
 
 BODIES = 1_000
 SEED = 7

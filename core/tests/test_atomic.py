@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from twinserve.atomic import atomic_file, write_atomically
 from twinserve.errors import TransientError
+from twinserve.files.atomic import atomic_file, write_atomically
 
 SLOW_WRITER = """
 import sys, time
 from pathlib import Path
-from twinserve.atomic import atomic_file
+from twinserve.files.atomic import atomic_file
 with atomic_file(Path(sys.argv[1])) as draft:
     draft.write_text("half")
     print("writing", flush=True)

@@ -15,7 +15,7 @@ from twinserve.errors import ExitCode, PermanentError, TransientError, Twinserve
 
 PROGRAM = """
 import time, typer
-from twinserve.console import report, run_app
+from twinserve.command.console import report, run_app
 from twinserve.errors import BadInput, TransientError
 app = typer.Typer()
 @app.command()

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.integration
 FULL = """
 import os, tempfile
 from pathlib import Path
-from twinserve.console import run_app
+from twinserve.command.console import run_app
 
 def step():
     # the first call tries the folder, and takes another if it can't write there: a disk may fill up after that

@@ -14,10 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from twinserve import entity_rows, text_table
-from twinserve.entity_rows import EntityRowReader, read_entity_rows
 from twinserve.errors import BadInput
-from twinserve.times import INSTANT
+from twinserve.files import text_table
+from twinserve.values import entity_rows
+from twinserve.values.entity_rows import EntityRowReader, read_entity_rows
+from twinserve.values.times import INSTANT
 
 KEYS = {"shop_id": "INT64"}
 NOON = datetime(2024, 1, 31, 12, tzinfo=UTC)

@@ -14,7 +14,7 @@ SAME = """
 import json, re, sys
 from datetime import timedelta
 if sys.argv[1] == "ours":
-    from twinserve.feast_checks import check_when_called
+    from twinserve.command.feast_checks import check_when_called
     check_when_called()
 from feast import BatchFeatureView, Entity, FeatureService, FeatureView, Field, FileSource, Project, ValueType
 from feast.data_source import KafkaSource, PushSource, RequestSource
@@ -72,7 +72,7 @@ def test_what_feast_refuses_by_its_type_is_refused_with_the_name_of_the_argument
 
 ASKED = """
 import sys
-from twinserve.feast_checks import check_when_called
+from twinserve.command.feast_checks import check_when_called
 check_when_called()
 import typeguard
 from typeguard import TypeCheckError, typechecked

@@ -7,15 +7,15 @@ import sys
 
 import pytest
 
-from twinserve.late_imports import PUT_OFF
+from twinserve.command.late_imports import PUT_OFF
 
-BEGIN = "import sys\nfrom twinserve.late_imports import put_off_imports\nput_off_imports()\n"
+BEGIN = "import sys\nfrom twinserve.command.late_imports import put_off_imports\nput_off_imports()\n"
 LATE = BEGIN + "import {library}\nassert not {late!r} & set(sys.modules), {late!r} & set(sys.modules)\n"
 REAL = (
     BEGIN
     + """
 import importlib
-from twinserve.late_imports import PUT_OFF, _Later, _StandIn
+from twinserve.command.late_imports import PUT_OFF, _Later, _StandIn
 modules = {importing: importlib.import_module(importing) for importing in PUT_OFF}
 for importing, later in PUT_OFF.items():
     module = modules[importing]

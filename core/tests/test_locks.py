@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 
 from twinserve.errors import TransientError
-from twinserve.locks import alone, one_at_a_time
+from twinserve.files.locks import alone, one_at_a_time
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from twinserve.locks import alone, one_at_a_time
+from twinserve.files.locks import alone, one_at_a_time
 how, file = sys.argv[1:3]
 lock = one_at_a_time(Path(file)) if how == "waits" else alone(Path(file), "ingest of run 'a'", shared=how == "shared")
 with lock:

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from twinserve.logs import JsonLines, TextLines
+from twinserve.command.logs import JsonLines, TextLines
 
 
 def record(message: str, **extra: object) -> logging.LogRecord:

@@ -18,8 +18,8 @@ from twinserve.features.materialization import online_write, redis_writer
 from twinserve.features.materialization.materialize import materialize
 from twinserve.features.materialization.staged_rows import StagedRows, stage_rows
 from twinserve.features.redis.layout import redis_key
-from twinserve.ledger import LedgerMismatch
 from twinserve.settings import Settings
+from twinserve.steps.ledger import LedgerMismatch
 
 pytestmark = pytest.mark.integration
 NOW = datetime.now(UTC).replace(microsecond=0)

@@ -8,7 +8,7 @@ import pytest
 from mlflow.utils import requirements_utils as theirs
 
 from twinserve.contract import library_versions
-from twinserve.mlflow_packages import no_list_of_packages
+from twinserve.model.mlflow_packages import no_list_of_packages
 
 OURS = [f"{name}=={it}" for name, it in library_versions(["numpy", "scikit-learn", "scipy", "skops"]).items()]
 

@@ -9,8 +9,18 @@ from pathlib import Path
 import pytest
 
 from twinserve.errors import ContractMismatch, PermanentError
-from twinserve.model_bundle import DRAFT, FILES, KEPT, BundleNote, in_use, laid_down, load_prepared, newest, read_note
-from twinserve.model_files import folder_digest
+from twinserve.model.model_bundle import (
+    DRAFT,
+    FILES,
+    KEPT,
+    BundleNote,
+    in_use,
+    laid_down,
+    load_prepared,
+    newest,
+    read_note,
+)
+from twinserve.model.model_files import folder_digest
 
 
 def version_of(source: Path, text: str) -> BundleNote:

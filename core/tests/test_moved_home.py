@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 from small_feature_repo import write_feature_repo
 
-from twinserve.databases import source_key
+from twinserve.command.moved_home import NOTE, take_over
 from twinserve.embedded.redis import leased_redis
 from twinserve.features.feast_repo.store import apply_definitions, open_store
-from twinserve.moved_home import NOTE, take_over
 from twinserve.registry import Registry
 from twinserve.settings import Settings, load_settings
+from twinserve.values.databases import source_key
 
 pytestmark = pytest.mark.integration
 DEFINITIONS = """
@@ -184,7 +184,7 @@ def test_a_home_that_was_not_moved_costs_a_look_at_its_note(tmp_path: Path) -> N
     settings = load_settings(home=tmp_path)
     take_over(settings)
     code = (
-        "import sys\nfrom twinserve.moved_home import take_over\nfrom twinserve.settings import load_settings\n"
+        "import sys\nfrom twinserve.command.moved_home import take_over\nfrom twinserve.settings import load_settings\n"
         "take_over(load_settings())\nprint(*{'feast', 'mlflow', 'sqlalchemy', 'google.protobuf'} & set(sys.modules))"
     )
     environment = {**os.environ, "TWINSERVE_HOME": str(tmp_path)}

@@ -36,7 +36,7 @@ from twinserve.features.offline_store.point_in_time import JoinedView
 from twinserve.features.offline_store.row_sizes import cuts, row_sizes
 from twinserve.features.offline_store.workspace import workspace
 from twinserve.features.stored_files.duck import DuckLimits
-from twinserve.progress import RowProgress
+from twinserve.steps.progress import RowProgress
 
 pytestmark = pytest.mark.integration
 DAYS = [Row(1, "x", 1, 24 * day, 0, 0, float(day), day) for day in range(10)]

@@ -14,9 +14,9 @@ import pytest
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
 from scipy.special import expit
 
-from twinserve.containment import containing_environment
-from twinserve.onnx_scorer import CHUNK, METADATA_KEY, OnnxUnusable, Usage, load_onnx_score
-from twinserve.row_order import Cut
+from twinserve.command.containment import containing_environment
+from twinserve.model.onnx_scorer import CHUNK, METADATA_KEY, OnnxUnusable, Usage, load_onnx_score
+from twinserve.model.row_order import Cut
 
 ROWS = np.random.default_rng(0).normal(size=(2 * CHUNK + 700, 2))
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from twinserve.overlap import in_order, read_ahead
+from twinserve.steps.overlap import in_order, read_ahead
 
 
 def test_results_come_in_the_order_of_the_items() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from twinserve.own_code import code_digest
+from twinserve.steps.own_code import code_digest
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from twinserve import parquet_batches as module
-from twinserve.parquet_batches import parquet_batches
+from twinserve.files import parquet_batches as module
+from twinserve.files.parquet_batches import parquet_batches
 
 
 @pytest.fixture

@@ -32,10 +32,10 @@ from sqlalchemy.exc import OperationalError
 
 from twinserve.contract import Contract, GoldenRow, Output, Scoring
 from twinserve.errors import ContractMismatch, PermanentError, StepMissing, TransientError
-from twinserve.model_files import estimator_score, folder_digest
-from twinserve.onnx_scorer import METADATA_KEY, Usage
+from twinserve.model.model_files import estimator_score, folder_digest
+from twinserve.model.onnx_scorer import METADATA_KEY, Usage
+from twinserve.model.served_model import load_served
 from twinserve.registry import DIGEST_TAG, RegisteredVersion, Registry, _log_model, mlflow_errors, prepare_mlflow
-from twinserve.served_model import load_served
 from twinserve.settings import Settings, load_settings
 
 Build = Callable[..., Contract]

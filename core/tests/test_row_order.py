@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as of_numpy
 
-from twinserve.row_order import Cut, row_order
+from twinserve.model.row_order import Cut, row_order
 
 CUTS = (Cut(feature=1, edges=(-1.0, 0.0, 2.5)), Cut(feature=0, edges=(0.5,)))
 VALUES = st.one_of(st.sampled_from([-1.0, 0.0, 0.5, 2.5, np.nan, np.inf, -np.inf]), st.floats(-5, 5))

@@ -7,7 +7,7 @@ import sys
 
 SAME = """
 import inspect, sys
-from twinserve.skops_format import _whole_list, import_skops, is_estimator
+from twinserve.model.skops_format import _whole_list, import_skops, is_estimator
 skops_io = import_skops()
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import make_pipeline
@@ -37,7 +37,7 @@ for module, name in [("sklearn.base", "BaseEstimator"), ("sklearn.nowhere", "Log
     assert not is_estimator(module, name), (module, name)
 """
 REFUSED = """
-from twinserve.skops_format import import_skops
+from twinserve.model.skops_format import import_skops
 skops_io = import_skops()
 from sklearn.base import BaseEstimator
 class Mine(BaseEstimator): pass

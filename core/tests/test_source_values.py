@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from twinserve.arrow_types import ARROW_TYPES
 from twinserve.errors import BadInput
 from twinserve.source_values import numbers
 from twinserve.source_values.cast import Cast
@@ -22,6 +21,7 @@ from twinserve.source_values.numbers import real_numbers
 from twinserve.source_values.plain_columns import plain_column, plain_table, readable_column
 from twinserve.source_values.renaming import source_columns
 from twinserve.source_values.shown import python_value, shown
+from twinserve.values.arrow_types import ARROW_TYPES
 
 WRONG = "wrong"
 KINDS = ("INT32", "INT64", "FLOAT", "DOUBLE", "STRING", "BOOL")

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from twinserve.errors import BadInput
-from twinserve.table_file import TableFile, is_table
+from twinserve.files.table_file import TableFile, is_table
 
 
 def rows_of(file: Path, columns: list[str] | None = None) -> list[tuple[object, ...]]:

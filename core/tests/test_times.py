@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twinserve.times import _from_any_text, as_instants, as_micros
+from twinserve.values.times import _from_any_text, as_instants, as_micros
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

@@ -13,12 +13,12 @@ from feast.type_map import python_values_to_proto_values
 from feast.types import from_feast_to_pyarrow_type, from_value_type
 from feast.value_type import ValueType as FeastType
 
-from twinserve.arrow_types import ARROW_TYPES, STORED_TYPES
 from twinserve.contract import FeatureColumn, JoinKey
 from twinserve.features.stored_files.duck import duck
 from twinserve.features.stored_files.feast_arrow import key_type
 from twinserve.source_values.casting import EXPECTED, cast_column
-from twinserve.value_types import MODEL_COLUMNS, MODEL_KEYS, VALUE_TYPES
+from twinserve.values.arrow_types import ARROW_TYPES, STORED_TYPES
+from twinserve.values.value_types import MODEL_COLUMNS, MODEL_KEYS, VALUE_TYPES
 
 EXAMPLES = {
     "INT32": 1, "INT64": 1, "FLOAT": 1.5, "DOUBLE": 1.5, "BOOL": True, "STRING": "a", "UNIX_TIMESTAMP": 1,

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
 from twinserve.errors import BadInput
-from twinserve.model_keys import keys_at
-from twinserve.yaml_files import read_model, read_yaml
-from twinserve.yaml_scalars import differing
+from twinserve.files.pydantic_keys import keys_at
+from twinserve.files.yaml_files import read_model, read_yaml
+from twinserve.files.yaml_scalars import differing
 
 
 def written(folder: Path, text: str) -> Path:

@@ -36,7 +36,7 @@ from data_pipeline.sources import Checks, SourceRules
 from data_pipeline.validate import Places, account, explore_and_validate, sort_rows
 from data_pipeline.watermarks import Watermark, Watermarks
 from twinserve.features.feast_repo.views import ViewSpec
-from twinserve.ledger import Ledger
+from twinserve.steps.ledger import Ledger
 
 REPO = Path(__file__).parents[1] / "feature_repo"
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)

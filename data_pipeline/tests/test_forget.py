@@ -23,11 +23,11 @@ from data_pipeline.forgetting.forgotten_keys import ForgottenKeys, put_on_list, 
 from data_pipeline.forgetting.held_runs import HeldRuns
 from data_pipeline.forgetting.parquet_rows import rows_by_columns, rows_by_json
 from data_pipeline.run_folder import STEPS, ViewRun
-from twinserve import atomic
 from twinserve.embedded.redis import leased_redis
 from twinserve.errors import BadInput, ExitCode
 from twinserve.features.feast_repo.store import open_store
 from twinserve.features.feast_repo.views import ViewSpec
+from twinserve.files import atomic
 from twinserve.settings import load_settings
 
 Result = Any

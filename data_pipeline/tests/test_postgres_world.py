@@ -14,8 +14,8 @@ from data_pipeline.sample_world.generate import generate
 from data_pipeline.sample_world.parameters import WorldParameters
 from data_pipeline.sample_world.tables import Piece
 from data_pipeline.sample_world.targets import target_for
-from twinserve.databases import parse_url
 from twinserve.errors import BadInput, TransientError
+from twinserve.values.databases import parse_url
 
 pytestmark = pytest.mark.integration
 WORLD = WorldParameters(30, 2, 300, 7, 0.02, datetime(2026, 3, 1, tzinfo=UTC))

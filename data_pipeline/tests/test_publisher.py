@@ -21,7 +21,7 @@ from data_pipeline.publishing.whole_reads import WholeReads
 from data_pipeline.sources import Rule
 from twinserve.errors import BadInput
 from twinserve.features.feast_repo.views import ViewSpec
-from twinserve.times import as_micros
+from twinserve.values.times import as_micros
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 READ_AT = NOON + timedelta(days=9)

@@ -19,7 +19,7 @@ from data_pipeline.first_to_look_at import change, first_to_look_at
 from data_pipeline.report import Findings, render
 from data_pipeline.verdicts import Verdict
 from twinserve.features.feast_repo.views import ViewSpec
-from twinserve.ledger import Ledger
+from twinserve.steps.ledger import Ledger
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 ROWS = 60

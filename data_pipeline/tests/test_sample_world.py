@@ -24,8 +24,8 @@ from data_pipeline.sample_world.parameters import WorldParameters, world_end
 from data_pipeline.sample_world.requests import batch_request
 from data_pipeline.sample_world.simulation import WEIGHTS, _draw_orders, simulate
 from data_pipeline.sample_world.targets import target_for
-from twinserve.databases import parse_url
 from twinserve.errors import BadInput
+from twinserve.values.databases import parse_url
 
 END = datetime(2026, 3, 1, tzinfo=UTC)
 FEATURES = ["conv_rate", "acc_rate", "avg_daily_trips"]

@@ -21,7 +21,7 @@ from data_pipeline.publishing import snapshot
 from twinserve.errors import PermanentError
 from twinserve.features.stored_files.deleted_rows import DELETED
 from twinserve.features.stored_files.file_sizes import deletions_of
-from twinserve.ledger import LedgerMismatch
+from twinserve.steps.ledger import LedgerMismatch
 
 Frames = Callable[..., pd.DataFrame]
 Files = Callable[..., Path]

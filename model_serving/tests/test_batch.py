@@ -35,8 +35,8 @@ from waiting import until
 from model_serving.batch.batch_prediction import batch_prediction
 from model_serving.batch.shard_scoring import ShardRows
 from twinserve.errors import BadInput, ContractMismatch, StepMissing
-from twinserve.ledger import LedgerMismatch
 from twinserve.registry import ServedModel
+from twinserve.steps.ledger import LedgerMismatch
 
 pytestmark = pytest.mark.integration
 RESULT = ["prediction", "reason", "passed_as_nan", "model_name", "model_version"]

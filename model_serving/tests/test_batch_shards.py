@@ -28,9 +28,9 @@ from model_serving.batch.shard_scoring import ShardRows
 from model_serving.batch.shards import CHUNK, row_groups
 from twinserve.errors import BadInput, ExitCode, StepMissing, TransientError
 from twinserve.missing import Matrix
-from twinserve.overlap import processors
+from twinserve.model.scoring_form import Form
 from twinserve.registry import ServedModel
-from twinserve.scoring_form import Form
+from twinserve.steps.overlap import processors
 
 pytestmark = pytest.mark.integration
 ROWS, SHARD_ROWS = 600_000, 150_000

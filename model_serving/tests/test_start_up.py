@@ -21,7 +21,7 @@ from model_serving.online.process.preparation import read_preparation
 from model_serving.online.process.prepare import prepare
 from model_serving.online.process.preparer import Preparer
 from twinserve.errors import ContractMismatch, StepMissing, TransientError
-from twinserve.model_bundle import FILES, load_prepared
+from twinserve.model.model_bundle import FILES, load_prepared
 from twinserve.settings import child_environment
 
 pytestmark = pytest.mark.integration
@@ -132,7 +132,7 @@ def test_a_worker_imports_neither_feast_nor_mlflow(rides: World, tmp_path: Path)
     bundle = prepare(rides.settings)
     script = (
         "import sys; import model_serving.online.service; from pathlib import Path;"
-        "from twinserve.model_bundle import load_prepared;"
+        "from twinserve.model.model_bundle import load_prepared;"
         f"load_prepared(Path({str(bundle)!r}));"
         f"sys.exit(' '.join(name for name in {HEAVY!r} if name in sys.modules) or None)"
     )

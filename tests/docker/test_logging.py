@@ -95,7 +95,7 @@ def service_lines(home: Platform) -> list[str]:
         stop(service)
     said = log.read_text().splitlines()
     program = (
-        "import logging; from twinserve.logs import configure_logging; configure_logging('INFO', 'json')\n"
+        "import logging; from twinserve.command.logs import configure_logging; configure_logging('INFO', 'json')\n"
         "try: 1 / 0\nexcept ArithmeticError: logging.getLogger('a').exception('broken', extra={'rows': 3})"
     )
     python = str(ROOT / ".venv" / "bin" / "python")

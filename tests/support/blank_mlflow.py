@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from twinserve.mlflow_database import make_database
+from twinserve.model.mlflow_database import make_database
 from twinserve.settings import Settings, load_settings
 
 

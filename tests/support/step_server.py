@@ -87,7 +87,7 @@ class Asked:
 
 def main() -> None:
     """Import what every step of the scripts named on the command line imports, then fork for each line."""
-    from twinserve.containment import keep_metrics_in_memory
+    from twinserve.command.containment import keep_metrics_in_memory
 
     keep_metrics_in_memory()
     for script in sys.argv[1:]:

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
 
-from twinserve import locks
 from twinserve.errors import BadInput, ContractMismatch, PermanentError, StepMissing, TransientError
+from twinserve.files import locks
 from twinserve.registry import CHAMPION
 
 pytestmark = pytest.mark.integration

@@ -35,7 +35,7 @@ from training_pipeline.onnx_form.refusals import scored_or_refused
 from training_pipeline.onnx_form.trees import NotConvertible
 from training_pipeline.params import ModelChoice
 from twinserve.contract import Contract, FeatureColumn, JoinKey, Output, Score, Tolerance
-from twinserve.onnx_scorer import load_onnx_score
+from twinserve.model.onnx_scorer import load_onnx_score
 from twinserve.registry import estimator_score
 
 EXACT = Tolerance(absolute=0, relative=0, why="the same sums in the same order")

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, 
 from twinserve.errors import BadInput, ContractMismatch
 from twinserve.features.feast_repo.views import ServiceSpec
 from twinserve.features.redis.layout import shared_fields
-from twinserve.value_types import MODEL_COLUMNS, MODEL_KEYS
+from twinserve.values.value_types import MODEL_COLUMNS, MODEL_KEYS
 
 FILE_NAME = "contract.json"
 ONNX_LIBRARY = "onnxruntime"

@@ -22,12 +22,12 @@ import numpy as np
 
 from twinserve.contract import FILE_NAME, Contract
 from twinserve.errors import ContractMismatch, PermanentError, StepMissing, TransientError
-from twinserve.mlflow_database import make_database
-from twinserve.mlflow_packages import no_list_of_packages
-from twinserve.model_files import estimator_score, folder_digest, refuse_damaged
-from twinserve.served_model import ServedModel, load_served
+from twinserve.model.mlflow_database import make_database
+from twinserve.model.mlflow_packages import no_list_of_packages
+from twinserve.model.model_files import estimator_score, folder_digest, refuse_damaged
+from twinserve.model.served_model import ServedModel, load_served
+from twinserve.model.unregistered_models import TAG, none_left
 from twinserve.settings import Settings
-from twinserve.unregistered_models import TAG, none_left
 
 __all__ = [
     "CHAMPION",
@@ -292,7 +292,7 @@ def _log_model(estimator: Any, contract: Contract, run_id: str, scorer: bytes) -
 
 def _types_in(estimator: Any) -> list[str]:
     """Types in our own, freshly fitted estimator that skops does not know: trusted, since we made it."""
-    from twinserve.skops_format import import_skops
+    from twinserve.model.skops_format import import_skops
 
     skops_io = import_skops()
     return list(skops_io.get_untrusted_types(data=skops_io.dumps(estimator)))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from twinserve.atomic import atomic_file
+from twinserve.files.atomic import atomic_file
 
 
 class BadRows:

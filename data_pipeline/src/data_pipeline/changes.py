@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
-from twinserve.atomic import write_atomically
+from twinserve.files.atomic import write_atomically
 
 
 class Changed(NamedTuple):

@@ -15,13 +15,13 @@ import pyarrow.parquet as pq
 from data_pipeline.bad_rows import BadRows
 from data_pipeline.raw_rows import RawPart, read_raw
 from data_pipeline.run_folder import ViewRun
-from twinserve.atomic import atomic_file
 from twinserve.features.feast_repo.views import ViewSpec
 from twinserve.features.stored_files.deleted_rows import DELETED
-from twinserve.ledger import Ledger
+from twinserve.files.atomic import atomic_file
 from twinserve.source_values.cast import Cast, all_right
 from twinserve.source_values.casting import EXPECTED, arrow_type, cast_column, cast_key
-from twinserve.times import INSTANT
+from twinserve.steps.ledger import Ledger
+from twinserve.values.times import INSTANT
 
 ROW = "_row"  # number of the raw row that a clean one was made of
 LAST = "_last"  # number of the last raw row with the same values

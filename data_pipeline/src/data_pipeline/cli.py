@@ -11,7 +11,7 @@ import typer
 
 from data_pipeline.interval import Interval
 from data_pipeline.sample_world.command import generate
-from twinserve.console import report, run_app
+from twinserve.command.console import report, run_app
 from twinserve.errors import BadInput
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, rich_markup_mode=None)

@@ -21,10 +21,10 @@ from data_pipeline.reading.source import Account, Asked, Source
 from data_pipeline.run_folder import ViewRun
 from data_pipeline.sources import Snapshot, SourceRules
 from data_pipeline.watermarks import Watermark, Watermarks
-from twinserve.atomic import atomic_file
 from twinserve.features.feast_repo.views import ViewSpec
-from twinserve.progress import RowProgress
+from twinserve.files.atomic import atomic_file
 from twinserve.source_values.plain_columns import readable_column
+from twinserve.steps.progress import RowProgress
 
 FILES_NAMED = 10
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Self
 
 from twinserve.errors import BadInput
-from twinserve.iso_time import iso_time
+from twinserve.values.iso_time import iso_time
 
 
 @dataclass(frozen=True)

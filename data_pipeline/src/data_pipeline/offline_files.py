@@ -17,12 +17,12 @@ import pyarrow.parquet as pq
 
 from data_pipeline.clean import stored_schema
 from data_pipeline.publishing.stored_types import as_declared, told_apart
-from twinserve.atomic import atomic_file
 from twinserve.features.feast_repo.views import ViewSpec
 from twinserve.features.stored_files.deleted_rows import DELETED
 from twinserve.features.stored_files.file_sizes import deletions_of, with_deletions
 from twinserve.features.stored_files.source_files import day_of
-from twinserve.locks import alone
+from twinserve.files.atomic import atomic_file
+from twinserve.files.locks import alone
 
 FILE_NAME = "part-0.parquet"
 

@@ -18,7 +18,7 @@ from data_pipeline.publishing.stored_columns import refuse_mixed
 from data_pipeline.publishing.whole_reads import WholeReads
 from data_pipeline.sources import Rule
 from twinserve.features.feast_repo.views import ViewSpec
-from twinserve.times import as_micros
+from twinserve.values.times import as_micros
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from twinserve.atomic import atomic_file
+from twinserve.files.atomic import atomic_file
 
 SCHEMA = pa.schema(
     [

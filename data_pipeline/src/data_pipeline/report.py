@@ -15,7 +15,7 @@ from data_pipeline.first_to_look_at import first_to_look_at
 from data_pipeline.publishing.corrections import Correction
 from data_pipeline.verdicts import Verdict
 from twinserve.features.feast_repo.views import ViewSpec
-from twinserve.ledger import Ledger
+from twinserve.steps.ledger import Ledger
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline.changes import Changes
-from twinserve.atomic import write_atomically
-from twinserve.bound import refuse_others
 from twinserve.errors import StepMissing
 from twinserve.features.feast_repo.views import ViewSpec
-from twinserve.locks import alone
+from twinserve.files.atomic import write_atomically
+from twinserve.files.locks import alone
+from twinserve.steps.bound import refuse_others
 
 VIEW = "view"
 STEPS = ("ingest", "clean", "explore-and-validate")

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from twinserve.errors import BadInput, StepMissing, did_you_mean
 from twinserve.features.feast_repo.views import ViewSpec
 from twinserve.features.stored_files.deleted_rows import DELETED
-from twinserve.yaml_files import read_model, read_yaml
+from twinserve.files.yaml_files import read_model, read_yaml
 
 Level = Literal["warn", "fail"]
 Fraction = Annotated[float, Field(ge=0, le=1)]

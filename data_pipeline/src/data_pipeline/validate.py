@@ -30,11 +30,11 @@ from data_pipeline.run_folder import ViewRun
 from data_pipeline.sources import Checks, SourceRules
 from data_pipeline.verdicts import Batch, Verdict, judge, judge_corrections, judge_deletions, judge_late_deletions
 from data_pipeline.watermarks import Watermark, Watermarks
-from twinserve.atomic import write_atomically
 from twinserve.errors import PermanentError, StepMissing
 from twinserve.features.feast_repo.views import ViewSpec
 from twinserve.features.stored_files.deleted_rows import DELETED
-from twinserve.ledger import Ledger
+from twinserve.files.atomic import write_atomically
+from twinserve.steps.ledger import Ledger
 
 EXAMPLES = 10
 CONTRADICTION = "contradicts another row of the same keys and times"

@@ -9,7 +9,7 @@ from typing import Literal
 
 from data_pipeline.publishing.snapshot import Lacking
 from data_pipeline.sources import Checks, Freshness, Rule
-from twinserve.ledger import Ledger
+from twinserve.steps.ledger import Ledger
 
 Status = Literal["ok", "warn", "fail"]
 

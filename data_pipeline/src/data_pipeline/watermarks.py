@@ -8,9 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from twinserve.atomic import write_atomically
-from twinserve.databases import source_key
 from twinserve.errors import PermanentError
+from twinserve.files.atomic import write_atomically
+from twinserve.values.databases import source_key
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from twinserve.console import Stopped
-from twinserve.signals import undisturbed
+from twinserve.command.console import Stopped
+from twinserve.command.signals import undisturbed
 from twinserve_local.signals import leave_on_hangup
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from model_serving.batch.cli import app as batch_app
-from twinserve.console import report, run_app
+from twinserve.command.console import report, run_app
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, rich_markup_mode=None)
 app.add_typer(batch_app, name="batch")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from twinserve.garbage import collect_rarely
-from twinserve.signals import leave_at_once
+from twinserve.command.garbage import collect_rarely
+from twinserve.command.signals import leave_at_once
 
 
 def main() -> NoReturn:

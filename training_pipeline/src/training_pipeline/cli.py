@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from twinserve.console import report, run_app
+from twinserve.command.console import report, run_app
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -143,7 +143,7 @@ def model_evaluation(run_key: RunKey) -> None:
 def model_validation(run_key: RunKey) -> None:
     """Register the candidate and make it champion, if it passes every check."""
     from training_pipeline.steps.model_validation import validate_model
-    from twinserve.locks import one_at_a_time
+    from twinserve.files.locks import one_at_a_time
     from twinserve.registry import Registry
     from twinserve.settings import load_settings
 

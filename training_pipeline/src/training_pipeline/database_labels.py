@@ -13,8 +13,8 @@ from sqlalchemy.exc import NoSuchTableError
 from sqlalchemy.types import NullType
 
 from training_pipeline.labels import LabelColumns, typed_labels
-from twinserve.databases import database_errors, open_engine, parse_url, public_name
 from twinserve.errors import BadInput, StepMissing
+from twinserve.values.databases import database_errors, open_engine, parse_url, public_name
 
 PIECE_ROWS = 50_000
 

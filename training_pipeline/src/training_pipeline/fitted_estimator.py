@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from training_pipeline.prepared_rows import PreparedRows
-from twinserve.atomic import atomic_file
 from twinserve.errors import PermanentError
+from twinserve.files.atomic import atomic_file
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def save_estimator(file: Path, estimator: Any) -> None:
     Raises:
         PermanentError: skops can't store this kind of estimator.
     """
-    from twinserve.skops_format import import_skops
+    from twinserve.model.skops_format import import_skops
 
     skops_io = import_skops()
     from skops.io.exceptions import UnsupportedTypeException
@@ -56,7 +56,7 @@ def save_estimator(file: Path, estimator: Any) -> None:
 
 def load_estimator(file: Path) -> Any:
     """Read what `save_estimator` wrote; every type in it is trusted, since the file is our own run's."""
-    from twinserve.skops_format import import_skops
+    from twinserve.model.skops_format import import_skops
 
     skops_io = import_skops()
     return skops_io.load(file, trusted=skops_io.get_untrusted_types(file=file))

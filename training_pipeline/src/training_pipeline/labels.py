@@ -13,8 +13,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from training_pipeline.target_values import cast_target
-from twinserve.arrow_types import ARROW_TYPES
-from twinserve.entity_rows import column_names, read_entity_rows
 from twinserve.errors import BadInput
 from twinserve.source_values.cast import Cast
 from twinserve.source_values.casting import cast_column, cast_key
@@ -22,7 +20,9 @@ from twinserve.source_values.from_python import column_of
 from twinserve.source_values.plain_columns import readable_column
 from twinserve.source_values.renaming import source_columns
 from twinserve.source_values.shown import shown
-from twinserve.times import INSTANT
+from twinserve.values.arrow_types import ARROW_TYPES
+from twinserve.values.entity_rows import column_names, read_entity_rows
+from twinserve.values.times import INSTANT
 
 logger = logging.getLogger(__name__)
 EVENT_TIME = "event_timestamp"

@@ -20,7 +20,7 @@ from training_pipeline.limits import DataChecks
 from training_pipeline.target_values import Class
 from twinserve.contract import MissingPolicy, Output, Tolerance
 from twinserve.errors import StepMissing
-from twinserve.yaml_files import read_model
+from twinserve.files.yaml_files import read_model
 
 ClassMetric = Literal["roc_auc", "average_precision", "log_loss", "brier"]
 ValueMetric = Literal["r2", "rmse", "mae"]

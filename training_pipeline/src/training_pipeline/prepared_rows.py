@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from training_pipeline.labels import EVENT_TIME
 from training_pipeline.targets import Targets
 from training_pipeline.training_rows import TrainingRows
-from twinserve.atomic import atomic_file
+from twinserve.files.atomic import atomic_file
 from twinserve.missing import Matrix, Status
-from twinserve.times import INSTANT
+from twinserve.values.times import INSTANT
 
 TARGET = "__target"
 

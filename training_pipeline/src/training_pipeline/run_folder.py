@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from training_pipeline.params import Params
-from twinserve.atomic import write_atomically
-from twinserve.bound import refuse_others
 from twinserve.contract import Contract, library_versions
 from twinserve.errors import StepMissing
-from twinserve.locks import alone
+from twinserve.files.atomic import write_atomically
+from twinserve.files.locks import alone
+from twinserve.steps.bound import refuse_others
 
 logger = logging.getLogger(__name__)
 MODEL, DEFINITIONS = "TWINSERVE_MODEL_NAME", "state of the definitions"

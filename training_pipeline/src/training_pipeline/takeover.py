@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from twinserve.atomic import atomic_file, write_atomically
+from twinserve.files.atomic import atomic_file, write_atomically
 
 logger = logging.getLogger(__name__)
 

@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from training_pipeline.labels import EVENT_TIME
-from twinserve.arrow_types import ARROW_TYPES
 from twinserve.contract import Contract
 from twinserve.errors import ContractMismatch
-from twinserve.feature_matrix import feature_event_times, feature_values, micros
 from twinserve.features.offline_store.point_in_time import EVENT_TIME_SUFFIX
 from twinserve.missing import REASONS, Matrix, Status, cell_status, model_input, row_reason
-from twinserve.times import INSTANT
+from twinserve.model.feature_matrix import feature_event_times, feature_values, micros
+from twinserve.values.arrow_types import ARROW_TYPES
+from twinserve.values.times import INSTANT
 
 
 @dataclass(frozen=True)

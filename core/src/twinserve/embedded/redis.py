@@ -25,11 +25,11 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from twinserve.atomic import write_atomically
+from twinserve.command.signals import undisturbed
 from twinserve.errors import PermanentError, TransientError
-from twinserve.locks import one_at_a_time
+from twinserve.files.atomic import write_atomically
+from twinserve.files.locks import one_at_a_time
 from twinserve.settings import Settings
-from twinserve.signals import undisturbed
 
 logger = logging.getLogger(__name__)
 START_SECONDS = 20.0

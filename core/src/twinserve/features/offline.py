@@ -41,7 +41,7 @@ from twinserve.features.stored_files.duck import DuckLimits, duck
 from twinserve.features.stored_files.feature_rows import FeatureFiles, stored_columns
 from twinserve.features.stored_files.source_files import Span, files_touching, parquet_files, source_path
 from twinserve.features.stored_files.sql import parquet_relation, quoted, refuse_alike
-from twinserve.times import as_micros
+from twinserve.values.times import as_micros
 
 __all__ = ["AsofOfflineStore", "AsofOfflineStoreConfig", "AsofRetrievalJob"]
 

@@ -10,13 +10,13 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
-from twinserve.arrow_types import ARROW_TYPES
 from twinserve.errors import BadInput
 from twinserve.source_values.cast import Cast, all_wrong
 from twinserve.source_values.numbers import finite_numbers, whole_numbers
 from twinserve.source_values.plain_columns import plain_column
 from twinserve.source_values.words import texts, truths
-from twinserve.times import as_instants
+from twinserve.values.arrow_types import ARROW_TYPES
+from twinserve.values.times import as_instants
 
 EXPECTED = {
     "INT32": "a whole number of 32 bits",

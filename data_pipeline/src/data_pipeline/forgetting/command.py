@@ -32,7 +32,7 @@ from data_pipeline.publishing.read_times import ReadTimes
 from data_pipeline.sources import SourceRules, load_sources
 from twinserve.errors import BadInput
 from twinserve.features.feast_repo.views import ViewSpec
-from twinserve.locks import alone, one_at_a_time
+from twinserve.files.locks import alone, one_at_a_time
 from twinserve.settings import Settings
 
 NOT_REACHED = (

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from twinserve.atomic import write_atomically
 from twinserve.errors import PermanentError
 from twinserve.features.feast_repo.views import ViewSpec
-from twinserve.locks import one_at_a_time
+from twinserve.files.atomic import write_atomically
+from twinserve.files.locks import one_at_a_time
 from twinserve.source_values.casting import cast_key
 
 Value = int | str

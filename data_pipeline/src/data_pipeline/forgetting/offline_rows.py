@@ -17,7 +17,7 @@ from data_pipeline.publishing.read_times import NEVER, ReadTimes, marks
 from data_pipeline.publishing.whole_reads import WholeReads
 from twinserve.features.feast_repo.views import ViewSpec
 from twinserve.features.stored_files.source_files import parquet_in
-from twinserve.locks import one_at_a_time
+from twinserve.files.locks import one_at_a_time
 
 
 def forget_stored(view: ViewSpec, key: KeyColumns, *, remove: bool) -> int:

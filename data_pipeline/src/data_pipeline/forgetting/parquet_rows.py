@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_pipeline.forgetting.entity_key import KeyColumns
-from twinserve.atomic import atomic_file
 from twinserve.features.stored_files.feature_rows import named
+from twinserve.files.atomic import atomic_file
 
 NOTE = b"twinserve.forgotten"  # in the footer of a file that lost rows, how many
 Flags = npt.NDArray[np.bool_]

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_pipeline.offline_files import identity
-from twinserve.atomic import atomic_file
 from twinserve.features.feast_repo.views import ViewSpec
 from twinserve.features.stored_files.deleted_rows import DELETED
+from twinserve.files.atomic import atomic_file
 
 Decision = Literal["replaced", "filled", "superseded", "keep_first", "older_read", "refused"]
 KEY_DELETED = "key deleted"  # what a person reads for the mark of a deletion

@@ -11,9 +11,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from twinserve.atomic import atomic_file
 from twinserve.errors import PermanentError
-from twinserve.times import as_micros
+from twinserve.files.atomic import atomic_file
+from twinserve.values.times import as_micros
 
 Numbers = npt.NDArray[np.int64]
 Marks = npt.NDArray[np.uint64]

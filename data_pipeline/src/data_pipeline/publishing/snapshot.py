@@ -17,10 +17,10 @@ from data_pipeline.offline_files import by_day, day_files, identity, read_day, w
 from data_pipeline.publishing.read_times import Marks, ReadTimes, marks
 from data_pipeline.publishing.whole_reads import WholeReads, compared_columns
 from data_pipeline.sources import Snapshot
-from twinserve.atomic import atomic_file
 from twinserve.features.feast_repo.views import ViewSpec
-from twinserve.ledger import Ledger
-from twinserve.times import as_micros
+from twinserve.files.atomic import atomic_file
+from twinserve.steps.ledger import Ledger
+from twinserve.values.times import as_micros
 
 Flags = npt.NDArray[np.bool_]
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from twinserve.times import as_instants
+from twinserve.values.times import as_instants
 
 # stored → declared: what is stored, cast, is what a new read would give. A float can't become a double so: what
 # it was rounded from is at the source alone.

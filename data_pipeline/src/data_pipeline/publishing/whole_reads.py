@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 from data_pipeline.offline_files import identity
 from data_pipeline.publishing.read_times import NEVER, Marks, Numbers, marks
 from data_pipeline.sources import Snapshot
-from twinserve.atomic import atomic_file
 from twinserve.errors import PermanentError
 from twinserve.features.feast_repo.views import ViewSpec
-from twinserve.times import as_micros
+from twinserve.files.atomic import atomic_file
+from twinserve.values.times import as_micros
 
 Flags = npt.NDArray[np.bool_]
 READ_AT = b"read_at"

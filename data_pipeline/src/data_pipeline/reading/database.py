@@ -15,8 +15,8 @@ from sqlalchemy.exc import NoSuchTableError
 from data_pipeline.reading.arrival_column import SQLITE, ArrivalColumn
 from data_pipeline.reading.source import Account, Asked
 from data_pipeline.reading.table_reading import TableReading
-from twinserve.databases import database_errors
 from twinserve.errors import BadInput
+from twinserve.values.databases import database_errors
 
 
 class DatabaseTable:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from data_pipeline.reading.source import CHUNK_ROWS, Account, Asked, Source, arrived
 from data_pipeline.watermarks import Seen
 from twinserve.errors import BadInput, TransientError
-from twinserve.table_file import ENDINGS, TableFile, is_table
+from twinserve.files.table_file import ENDINGS, TableFile, is_table
 
 Stamp = tuple[int, int, int, int]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from data_pipeline.reading.database import DatabaseTable
 from data_pipeline.reading.files import file_sources, files_passed_over
 from data_pipeline.reading.source import Source
-from twinserve.databases import open_engine, parse_url, public_name
 from twinserve.errors import BadInput, StepMissing
+from twinserve.values.databases import open_engine, parse_url, public_name
 
 
 def is_url(source: str) -> bool:

@@ -15,7 +15,7 @@ from data_pipeline.interval import Interval
 from data_pipeline.watermarks import Seen, Watermark
 from twinserve.errors import TransientError
 from twinserve.source_values.plain_columns import plain_table
-from twinserve.times import INSTANT, as_instants
+from twinserve.values.times import INSTANT, as_instants
 
 CHUNK_ROWS = 100_000
 

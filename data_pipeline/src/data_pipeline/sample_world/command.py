@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from twinserve.console import report
+from twinserve.command.console import report
 
 
 def generate(
@@ -25,8 +25,8 @@ def generate(
     from data_pipeline.sample_world.parameters import WorldParameters, world_end
     from data_pipeline.sample_world.targets import target_for
     from data_pipeline.watermarks import Watermarks
-    from twinserve.databases import parse_url, public_name
     from twinserve.settings import load_settings
+    from twinserve.values.databases import parse_url, public_name
 
     settings = load_settings()
     world = WorldParameters(drivers, days, orders, seed, dirt, world_end(end, datetime.now(UTC)))

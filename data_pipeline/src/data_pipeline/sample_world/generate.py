@@ -14,9 +14,9 @@ from data_pipeline.sample_world.parameters import WorldParameters
 from data_pipeline.sample_world.requests import batch_request
 from data_pipeline.sample_world.simulation import simulate, stream
 from data_pipeline.sample_world.tables import MANIFEST, ORDERS, STATS, Manifest, Piece, Target
-from twinserve.atomic import write_atomically
 from twinserve.errors import BadInput
-from twinserve.progress import RowProgress
+from twinserve.files.atomic import write_atomically
+from twinserve.steps.progress import RowProgress
 
 logger = logging.getLogger(__name__)
 FRESH_FOR = timedelta(days=7)  # half the example's TTL: the last features of a kept world are still served

@@ -12,7 +12,7 @@ import pyarrow.csv as pa_csv
 from sqlalchemy import Connection, Engine, inspect, text
 
 from data_pipeline.sample_world.tables import MANIFEST, ORDERS, STATS, TABLES, Manifest, Piece
-from twinserve.databases import database_errors
+from twinserve.values.databases import database_errors
 
 COLUMNS = {
     STATS: "event_timestamp timestamptz, driver_id bigint, conv_rate double precision, "

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_pipeline.sample_world.tables import MANIFEST, ORDERS, STATS, TABLES, Manifest, Piece
-from twinserve.atomic import atomic_file
 from twinserve.errors import BadInput, TransientError
+from twinserve.files.atomic import atomic_file
 
 SCHEMA = f"""
 CREATE TABLE {STATS} (event_timestamp DATETIME, driver_id BIGINT, conv_rate DOUBLE, acc_rate DOUBLE,

@@ -9,8 +9,8 @@ from sqlalchemy.engine import URL
 from data_pipeline.sample_world.postgres_target import PostgresTarget
 from data_pipeline.sample_world.sqlite_target import SqliteTarget
 from data_pipeline.sample_world.tables import Target
-from twinserve.databases import open_engine, public_name
 from twinserve.errors import BadInput
+from twinserve.values.databases import open_engine, public_name
 
 
 def target_for(url: URL) -> Target:

@@ -10,10 +10,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from twinserve.atomic import write_atomically
-from twinserve.console import run_app
+from twinserve.command.console import run_app
 from twinserve.embedded.redis import leased_redis
 from twinserve.errors import BadInput
+from twinserve.files.atomic import write_atomically
 from twinserve.settings import Settings, child_environment, load_settings
 from twinserve_local.checkout import find_checkout
 from twinserve_local.ports import HOST

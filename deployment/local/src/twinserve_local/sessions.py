@@ -17,8 +17,8 @@ from pathlib import Path
 
 import psutil
 
-from twinserve.atomic import write_atomically
-from twinserve.signals import undisturbed
+from twinserve.command.signals import undisturbed
+from twinserve.files.atomic import write_atomically
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from twinserve.containment import containing_environment
+from twinserve.command.containment import containing_environment
 
 
 def contained_environment(home: Path) -> dict[str, str]:

@@ -12,9 +12,9 @@ from model_serving.batch.run import BatchRun
 from model_serving.batch.shard_scoring import score_shard
 from model_serving.batch.shards import shard_name
 from twinserve.errors import BadInput, ContractMismatch
-from twinserve.ledger import Ledger
-from twinserve.progress import RowProgress
 from twinserve.registry import ServedModel
+from twinserve.steps.ledger import Ledger
+from twinserve.steps.progress import RowProgress
 
 LoadVersion = Callable[[str], ServedModel]
 

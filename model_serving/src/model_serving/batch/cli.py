@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twinserve.console import report
-from twinserve.iso_time import iso_time
+from twinserve.command.console import report
+from twinserve.values.iso_time import iso_time
 
 if TYPE_CHECKING:
     from twinserve.settings import Settings

@@ -22,10 +22,10 @@ from twinserve.contract import Contract
 from twinserve.errors import BadInput
 from twinserve.features.feast_repo.service import describe_service
 from twinserve.features.feast_repo.store import open_store
-from twinserve.ledger import Ledger
-from twinserve.overlap import read_ahead
-from twinserve.progress import RowProgress
 from twinserve.settings import Settings
+from twinserve.steps.ledger import Ledger
+from twinserve.steps.overlap import read_ahead
+from twinserve.steps.progress import RowProgress
 
 AHEAD = 1  # pieces of the join that may wait for the writer
 

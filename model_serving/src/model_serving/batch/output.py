@@ -22,7 +22,7 @@ from model_serving.batch.score_summary import ScoreSummary
 from model_serving.batch.shards import shard_name
 from model_serving.passed_as_nan import PassedSummary
 from twinserve.errors import BadInput
-from twinserve.ledger import Ledger
+from twinserve.steps.ledger import Ledger
 
 FOOTER_KEY = b"twinserve"
 EARLIER_NAME = "predictions.parquet"

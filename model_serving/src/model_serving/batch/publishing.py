@@ -10,9 +10,9 @@ from pathlib import Path
 from model_serving.batch.output import EARLIER_NAME, Facts, Finished, Source
 from model_serving.batch.run import BatchRun
 from model_serving.batch.shards import shard_name
-from twinserve.atomic import move_folder
 from twinserve.errors import BadInput
-from twinserve.locks import one_at_a_time
+from twinserve.files.atomic import move_folder
+from twinserve.files.locks import one_at_a_time
 
 
 def finished_of(run: BatchRun) -> Finished | None:

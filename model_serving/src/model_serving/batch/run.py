@@ -21,13 +21,13 @@ from typing import Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from model_serving.batch.shards import shard_name
-from twinserve.atomic import write_atomically
-from twinserve.bound import refuse_others
 from twinserve.contract import Contract
 from twinserve.errors import BadInput, StepMissing
 from twinserve.features.feast_repo.registry_state import joined_definitions
-from twinserve.locks import alone
+from twinserve.files.atomic import write_atomically
+from twinserve.files.locks import alone
 from twinserve.settings import Settings, safe_name
+from twinserve.steps.bound import refuse_others
 
 TIMESTAMP = "event_timestamp"
 

@@ -20,14 +20,14 @@ from model_serving.batch.score_summary import ScoreSummary
 from model_serving.batch.shards import CHUNK, identity_of, shard_name, texts
 from model_serving.passed_as_nan import Passed, PassedAsNaN, PassedSummary
 from model_serving.scoring import REASON_NAMES, SCORED, Scored, count_reasons, reason_names, score_cells
-from twinserve.atomic import atomic_file
 from twinserve.errors import StepMissing
-from twinserve.feature_matrix import feature_event_times, feature_values, micros
+from twinserve.files.atomic import atomic_file
+from twinserve.files.parquet_batches import parquet_batches
 from twinserve.missing import cell_status
-from twinserve.overlap import in_order
-from twinserve.parquet_batches import parquet_batches
-from twinserve.progress import RowProgress
+from twinserve.model.feature_matrix import feature_event_times, feature_values, micros
 from twinserve.registry import ServedModel
+from twinserve.steps.overlap import in_order
+from twinserve.steps.progress import RowProgress
 
 GROUP = 4  # chunks in a row group of the output
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from twinserve.atomic import atomic_file
+from twinserve.files.atomic import atomic_file
 
 IDENTITY = "twinserve.extraction"  # in the footer of each step file
 CHUNK = 65_536  # rows scored at a time; fixed, since the size of a matrix may move the last bit of a product

@@ -17,11 +17,11 @@ import pyarrow as pa
 from model_serving.batch import output
 from model_serving.batch.run import TIMESTAMP, BatchRun, digest_as_of, file_digest
 from model_serving.batch.shards import CHUNK, scratch_writer, write_shards
-from twinserve.atomic import atomic_file
 from twinserve.contract import Contract
-from twinserve.entity_rows import EntityRowReader
 from twinserve.errors import BadInput
 from twinserve.features.offline_store.point_in_time import EVENT_TIME_SUFFIX
+from twinserve.files.atomic import atomic_file
+from twinserve.values.entity_rows import EntityRowReader
 
 logger = logging.getLogger(__name__)
 

@@ -32,8 +32,8 @@ from model_serving.online.telemetry.access_log import AccessLog
 from model_serving.online.telemetry.metrics import InferenceMetrics
 from model_serving.online.telemetry.queued_log import queued_logging
 from model_serving.online.telemetry.tracing import Tracer
-from twinserve.logs import configure_logging
-from twinserve.onnx_scorer import import_runtime
+from twinserve.command.logs import configure_logging
+from twinserve.model.onnx_scorer import import_runtime
 from twinserve.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from model_serving.online.inference.schemas import request_shape
 from model_serving.online.process.preparation import given_redis_url
 from model_serving.online.telemetry.metrics import InferenceMetrics
 from twinserve.features.online import open_reader
-from twinserve.model_bundle import load_prepared
+from twinserve.model.model_bundle import load_prepared
 from twinserve.settings import Settings
 
 

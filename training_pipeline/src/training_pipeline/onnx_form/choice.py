@@ -18,8 +18,8 @@ from training_pipeline.onnx_form.speed import Speeds, measured_speeds
 from training_pipeline.onnx_form.trees import NotConvertible
 from twinserve.contract import Contract, Score, Scoring, as_matrix
 from twinserve.missing import Matrix
-from twinserve.onnx_scorer import CHUNK, OnnxUnusable, Usage, load_onnx_score
-from twinserve.scoring_form import Form, calls_at_once
+from twinserve.model.onnx_scorer import CHUNK, OnnxUnusable, Usage, load_onnx_score
+from twinserve.model.scoring_form import Form, calls_at_once
 
 logger = logging.getLogger(__name__)
 SCORER_FILE = "scorer.onnx"

@@ -1,4 +1,4 @@
-"""A fitted estimator as an ONNX file that `twinserve.onnx_scorer` reads."""
+"""A fitted estimator as an ONNX file that `twinserve.model.onnx_scorer` reads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from training_pipeline.onnx_form.tree_graph import INPUT, choose_cuts, threshold
 from training_pipeline.onnx_form.trees import Ensemble, NotConvertible, read_ensemble
 from twinserve.contract import Contract
 from twinserve.missing import Matrix
-from twinserve.onnx_scorer import METADATA_KEY, Usage
+from twinserve.model.onnx_scorer import METADATA_KEY, Usage
 
 logger = logging.getLogger(__name__)
 SAMPLE = 10_000  # rows that tell how a transformer maps values

@@ -11,8 +11,8 @@ import numpy as np
 
 from twinserve.contract import Score
 from twinserve.missing import Matrix
-from twinserve.onnx_scorer import CHUNK
-from twinserve.overlap import in_order
+from twinserve.model.onnx_scorer import CHUNK
+from twinserve.steps.overlap import in_order
 
 SMALL = (5, 100)  # candidates of a request
 SECONDS, FEWEST, MOST = 0.5, 2, 20  # passes of one measurement: the fewest, then until either limit is reached

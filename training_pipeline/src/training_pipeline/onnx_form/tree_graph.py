@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training_pipeline.onnx_form.trees import Ensemble, NotConvertible, Tree, constant_tree
-from twinserve.row_order import Cut
+from twinserve.model.row_order import Cut
 
 INPUT, OUTPUT = "rows", "raw"
 OPSETS = {"": 18, "ai.onnx.ml": 5}
@@ -109,7 +109,7 @@ def thresholds(ensemble: Ensemble) -> dict[int, NDArray[np.float64]]:
 
 
 def choose_cuts(found: dict[int, NDArray[np.float64]]) -> tuple[Cut, ...]:
-    """A grid for `twinserve.row_order`: the more often a feature is split on, the finer it is cut."""
+    """A grid for `twinserve.model.row_order`: the more often a feature is split on, the finer it is cut."""
     distinct = {feature: np.unique(at) for feature, at in found.items()}
     buckets = dict.fromkeys(found, 1)
     while np.prod(list(buckets.values()), dtype=float) * 2 <= CELLS:

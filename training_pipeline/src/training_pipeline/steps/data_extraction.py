@@ -15,9 +15,9 @@ from training_pipeline.labels import LabelColumns, without_time
 from training_pipeline.run_folder import RunFolder
 from training_pipeline.takeover import Origin, forget, sha256_of, take_over
 from training_pipeline.training_rows import read_training_rows
-from twinserve.atomic import atomic_file
 from twinserve.errors import BadInput
-from twinserve.progress import RowProgress
+from twinserve.files.atomic import atomic_file
+from twinserve.steps.progress import RowProgress
 
 logger = logging.getLogger(__name__)
 Join = Callable[[Path, Path], int]

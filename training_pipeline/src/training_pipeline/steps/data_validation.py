@@ -11,7 +11,7 @@ from training_pipeline.data_report import render
 from training_pipeline.run_folder import RunFolder
 from training_pipeline.targets import class_counts, read_targets
 from training_pipeline.training_rows import read_training_rows
-from twinserve.atomic import write_atomically
+from twinserve.files.atomic import write_atomically
 
 FIX = (
     "Correct the data, or `data_checks` or `missing` in params.yaml, and begin again: "

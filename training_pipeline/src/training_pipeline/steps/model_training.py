@@ -16,8 +16,8 @@ from training_pipeline.run_folder import RunFolder
 from training_pipeline.takeover import Origin, forget, sha256_of, take_over
 from training_pipeline.targets import outcome_of
 from training_pipeline.tracking import Tracking
-from twinserve.own_code import code_digest
 from twinserve.registry import estimator_score
+from twinserve.steps.own_code import code_digest
 
 logger = logging.getLogger(__name__)
 

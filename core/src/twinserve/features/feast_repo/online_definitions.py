@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from twinserve.locks import one_at_a_time
+from twinserve.files.locks import one_at_a_time
 from twinserve.settings import Settings
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from twinserve.errors import BadInput, StepMissing
 from twinserve.features.feast_repo.definitions import load_definitions
 from twinserve.features.feast_repo.feast_errors import feast_errors
 from twinserve.features.feast_repo.online_definitions import definitions_in_redis
-from twinserve.locks import one_at_a_time
+from twinserve.files.locks import one_at_a_time
+from twinserve.files.yaml_files import read_yaml
 from twinserve.settings import Settings
-from twinserve.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from feast import FeatureStore

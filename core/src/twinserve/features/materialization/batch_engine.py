@@ -39,8 +39,8 @@ from twinserve.features.redis.unknown_fields import UnknownFields
 from twinserve.features.redis.written_fields import WrittenFields, fields_by_view
 from twinserve.features.stored_files.source_files import Span, files_touching, parquet_files, source_path
 from twinserve.features.stored_files.sql import quoted
-from twinserve.locks import one_at_a_time
-from twinserve.times import as_micros
+from twinserve.files.locks import one_at_a_time
+from twinserve.values.times import as_micros
 
 
 class RedisBatchEngineConfig(LocalComputeEngineConfig):  # type: ignore[misc]

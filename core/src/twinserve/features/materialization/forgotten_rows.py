@@ -20,7 +20,7 @@ from twinserve.features.redis.layout import event_time_field, feature_field, key
 from twinserve.features.redis.written_fields import delete_fields
 from twinserve.settings import Settings
 from twinserve.source_values.casting import cast_key
-from twinserve.value_types import MODEL_KEYS
+from twinserve.values.value_types import MODEL_KEYS
 
 
 @dataclass(frozen=True)

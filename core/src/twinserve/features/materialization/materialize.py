@@ -48,9 +48,9 @@ from twinserve.features.stored_files.deleted_rows import DELETED
 from twinserve.features.stored_files.file_sizes import deletions_in
 from twinserve.features.stored_files.source_files import local_path, parquet_in, source_path
 from twinserve.features.stored_files.sql import quoted
-from twinserve.locks import one_at_a_time
-from twinserve.progress import RowProgress
+from twinserve.files.locks import one_at_a_time
 from twinserve.settings import Settings
+from twinserve.steps.progress import RowProgress
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView

@@ -23,8 +23,8 @@ from twinserve.features.offline_store.latest_rows import latest_sql
 from twinserve.features.stored_files.duck import DuckLimits, memory_share
 from twinserve.features.stored_files.feature_rows import FeatureFiles
 from twinserve.features.stored_files.sql import parquet_relation, quoted
-from twinserve.ledger import Ledger, LedgerMismatch
 from twinserve.settings import safe_name
+from twinserve.steps.ledger import Ledger, LedgerMismatch
 
 logger = logging.getLogger(__name__)
 MEMORY = 256 << 20

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from twinserve.atomic import atomic_file
 from twinserve.features.stored_files.duck import DuckLimits, duck
 from twinserve.features.stored_files.file_sizes import FileSize
-from twinserve.ledger import Ledger
-from twinserve.parquet_batches import parquet_batches
+from twinserve.files.atomic import atomic_file
+from twinserve.files.parquet_batches import parquet_batches
+from twinserve.steps.ledger import Ledger
 
 BATCH_ROWS = 16_384
 BATCH_BYTES = 8 << 20

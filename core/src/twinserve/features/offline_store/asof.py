@@ -20,7 +20,7 @@ from twinserve.features.offline_store.workspace import workspace
 from twinserve.features.stored_files.duck import DuckLimits, duck, fetched
 from twinserve.features.stored_files.feast_arrow import asked_keys
 from twinserve.features.stored_files.source_files import Span, files_touching, parquet_files
-from twinserve.times import INSTANT
+from twinserve.values.times import INSTANT
 
 NEVER = np.iinfo(np.int64).min
 USUAL_PIECE = 262_144  # rows

@@ -20,7 +20,7 @@ from twinserve.features.stored_files.deleted_rows import DELETED
 from twinserve.features.stored_files.feast_arrow import cast_column, key_type
 from twinserve.features.stored_files.feature_rows import FeatureFiles, column_of
 from twinserve.features.stored_files.source_files import parquet_files
-from twinserve.times import INSTANT
+from twinserve.values.times import INSTANT
 
 
 @dataclass(frozen=True)

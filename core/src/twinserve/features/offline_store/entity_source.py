@@ -22,8 +22,8 @@ from twinserve.features.stored_files.duck import DuckLimits, duck
 from twinserve.features.stored_files.feast_arrow import cast_column
 from twinserve.features.stored_files.feature_rows import named
 from twinserve.features.stored_files.source_files import Span, parquet_in
-from twinserve.parquet_batches import parquet_batches
-from twinserve.times import INSTANT
+from twinserve.files.parquet_batches import parquet_batches
+from twinserve.values.times import INSTANT
 
 DEFAULT_TIMESTAMP = "event_timestamp"
 PIECE_BYTES = 256 << 20  # wide rows make shorter pieces

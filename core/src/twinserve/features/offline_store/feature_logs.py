@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from twinserve.atomic import atomic_file
 from twinserve.errors import BadInput
+from twinserve.files.atomic import atomic_file
 
 _ROWS = 1_000_000
 _NULL = "__HIVE_DEFAULT_PARTITION__"  # what Hive, and pyarrow's reader, take for null

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from twinserve.contract import library_versions
 from twinserve.features.stored_files.source_files import local_path, parquet_in
-from twinserve.own_code import code_digest
+from twinserve.steps.own_code import code_digest
 
 if TYPE_CHECKING:
     from feast import FeatureStore

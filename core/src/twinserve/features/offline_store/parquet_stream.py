@@ -11,8 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from twinserve.atomic import atomic_file
-from twinserve.progress import RowProgress
+from twinserve.files.atomic import atomic_file
+from twinserve.steps.progress import RowProgress
 
 
 def write_batches(batches: Generator[pa.RecordBatch], target: Path, progress: RowProgress) -> int:

@@ -10,15 +10,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from twinserve.atomic import atomic_file
 from twinserve.errors import BadInput
 from twinserve.features.offline_store.point_in_time import JoinedView
 from twinserve.features.stored_files.duck import duck, fetched
 from twinserve.features.stored_files.feast_arrow import cast_column, key_type
 from twinserve.features.stored_files.feature_rows import named, stored_columns
 from twinserve.features.stored_files.source_files import PUSHED, parquet_in
-from twinserve.locks import one_at_a_time
-from twinserve.times import INSTANT
+from twinserve.files.atomic import atomic_file
+from twinserve.files.locks import one_at_a_time
+from twinserve.values.times import INSTANT
 
 FILE_NAME = PUSHED
 

@@ -20,7 +20,7 @@ from twinserve.features.offline_store.parquet_stream import write_batches
 from twinserve.features.offline_store.saved_folder import replace_folder
 from twinserve.features.stored_files.feast_arrow import cast_column, declared_type
 from twinserve.features.stored_files.source_files import source_path
-from twinserve.progress import RowProgress
+from twinserve.steps.progress import RowProgress
 
 
 class RowStream(Protocol):

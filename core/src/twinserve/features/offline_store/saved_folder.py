@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from twinserve.atomic import move_folder
 from twinserve.errors import BadInput
-from twinserve.locks import one_at_a_time
+from twinserve.files.atomic import move_folder
+from twinserve.files.locks import one_at_a_time
 
 
 def replace_folder(place: Path, write: Callable[[Path], object]) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 
 import mmh3
 
-from twinserve.value_types import FIXED32, FIXED64, LENGTH, VALUE_TYPES, VARINT
+from twinserve.values.value_types import FIXED32, FIXED64, LENGTH, VALUE_TYPES, VARINT
 
 Key = int | str | bytes
 Scalar = int | float | bool | str | bytes | None

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from feast.types import Array, Set, from_feast_to_pyarrow_type
 
-from twinserve.arrow_types import ARROW_TYPES, STORED_TYPES
 from twinserve.source_values import casting as source_values
 from twinserve.source_values.cast import is_text
 from twinserve.source_values.plain_columns import plain_column
 from twinserve.source_values.shown import shown
-from twinserve.times import INSTANT, as_instants
+from twinserve.values.arrow_types import ARROW_TYPES, STORED_TYPES
+from twinserve.values.times import INSTANT, as_instants
 
 _CALENDAR = (-62_135_596_800_000_000, 253_402_300_800_000_000)  # microseconds: the years 1 to 9999
 _SCALARS = {kind: name for name, kind in ARROW_TYPES.items()}

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from twinserve.errors import BadInput, TransientError
 from twinserve.features.stored_files.deleted_rows import DELETED
 from twinserve.features.stored_files.feast_arrow import cast_column
-from twinserve.parquet_batches import parquet_batches
+from twinserve.files.parquet_batches import parquet_batches
 
 READ_ROWS = 131_072
 

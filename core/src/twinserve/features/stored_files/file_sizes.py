@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from twinserve.times import as_micros
+from twinserve.values.times import as_micros
 
 _DELETIONS = b"twinserve.deletions"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from twinserve.errors import BadInput
-from twinserve.value_types import VALUE_TYPES
+from twinserve.values.value_types import VALUE_TYPES
 
 # Feast value type -> DuckDB type. What is not here (lists, maps, …) is passed through as stored.
 DUCKDB_TYPES = {name: kind.duckdb for name, kind in VALUE_TYPES.items() if kind.duckdb}

@@ -19,7 +19,7 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from typing import IO, Any, NoReturn
 
 from twinserve import errors
-from twinserve.console import report, run_app
+from twinserve.command.console import report, run_app
 from twinserve.errors import TransientError, TwinserveError
 
 END_SECONDS = 5.0

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from model_serving.online.process.child_process import ChildProcess, Questions, run_for_parent
-from twinserve.atomic import write_atomically
 from twinserve.contract import Contract
 from twinserve.errors import ContractMismatch, TwinserveError
 from twinserve.features.feast_repo.registry_state import NO_REDIS, registry_state
-from twinserve.model_bundle import FILES, newest, shelf
-from twinserve.model_files import read_contract
+from twinserve.files.atomic import write_atomically
+from twinserve.model.model_bundle import FILES, newest, shelf
+from twinserve.model.model_files import read_contract
 from twinserve.settings import Settings, child_environment, load_settings
 
 logger = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from twinserve.atomic import write_atomically
 from twinserve.errors import StepMissing
+from twinserve.files.atomic import write_atomically
 from twinserve.settings import Settings
 
 FILE = "preparation.json"

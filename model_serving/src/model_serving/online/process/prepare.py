@@ -11,7 +11,7 @@ from typing import Any
 
 from model_serving.online.process.child_process import Questions, run_for_parent
 from model_serving.online.process.feature_check import FeatureCheck
-from twinserve.model_bundle import BundleNote, laid_down, load_prepared, shelf
+from twinserve.model.model_bundle import BundleNote, laid_down, load_prepared, shelf
 from twinserve.settings import Settings, load_settings
 
 

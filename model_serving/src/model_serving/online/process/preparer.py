@@ -11,8 +11,8 @@ from typing import Self
 from model_serving.online.process.child_process import ChildProcess
 from model_serving.online.process.preparation import Preparation, write_preparation
 from twinserve.errors import TwinserveError
-from twinserve.model_bundle import in_use
-from twinserve.private_folder import make_private
+from twinserve.files.private_folder import make_private
+from twinserve.model.model_bundle import in_use
 
 logger = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0

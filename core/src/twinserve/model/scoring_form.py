@@ -10,8 +10,8 @@ from typing import Literal
 
 from twinserve.contract import Contract, Score
 from twinserve.errors import ContractMismatch
-from twinserve.onnx_scorer import OnnxUnusable, load_onnx_score
-from twinserve.overlap import processors
+from twinserve.model.onnx_scorer import OnnxUnusable, load_onnx_score
+from twinserve.steps.overlap import processors
 
 logger = logging.getLogger(__name__)
 Form = Literal["onnx", "original"]

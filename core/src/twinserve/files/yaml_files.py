@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from twinserve.errors import BadInput, did_you_mean
-from twinserve.model_keys import keys_at
-from twinserve.yaml_scalars import Reading, differing
+from twinserve.files.pydantic_keys import keys_at
+from twinserve.files.yaml_scalars import Reading, differing
 
 logger = logging.getLogger(__name__)
 AnyModel = TypeVar("AnyModel", bound=BaseModel)

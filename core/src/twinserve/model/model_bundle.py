@@ -23,12 +23,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from twinserve.atomic import move_folder, sync_tree, write_atomically
 from twinserve.errors import ContractMismatch
-from twinserve.locks import one_at_a_time
-from twinserve.model_files import folder_digest, refuse_damaged
-from twinserve.private_folder import make_private, refuse_shared
-from twinserve.served_model import ServedModel, load_served
+from twinserve.files.atomic import move_folder, sync_tree, write_atomically
+from twinserve.files.locks import one_at_a_time
+from twinserve.files.private_folder import make_private, refuse_shared
+from twinserve.model.model_files import folder_digest, refuse_damaged
+from twinserve.model.served_model import ServedModel, load_served
 from twinserve.settings import Settings
 
 KEPT = 3  # with the one in use: enough to go back to an earlier version without a download

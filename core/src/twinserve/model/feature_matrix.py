@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from twinserve.contract import Contract
 from twinserve.features.offline_store.point_in_time import EVENT_TIME_SUFFIX
 from twinserve.missing import NO_EVENT, Matrix
-from twinserve.times import as_instants
+from twinserve.values.times import as_instants
 
 Joined: TypeAlias = pa.Table | pa.RecordBatch
 Column: TypeAlias = pa.Array | pa.ChunkedArray

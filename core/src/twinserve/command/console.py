@@ -79,11 +79,11 @@ def _after_preparing(run: Callable[..., Any]) -> Callable[..., Any]:
 
 def _prepare() -> None:
     """Make the process ready for the work of a command."""
-    from twinserve.containment import containing_environment, keep_metrics_in_memory
-    from twinserve.feast_checks import check_when_called
-    from twinserve.late_imports import put_off_imports
-    from twinserve.logs import configure_logging
-    from twinserve.moved_home import take_over
+    from twinserve.command.containment import containing_environment, keep_metrics_in_memory
+    from twinserve.command.feast_checks import check_when_called
+    from twinserve.command.late_imports import put_off_imports
+    from twinserve.command.logs import configure_logging
+    from twinserve.command.moved_home import take_over
     from twinserve.settings import export, load_settings
 
     settings = load_settings()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from twinserve.contract import Score
-from twinserve.row_order import Cut, row_order
+from twinserve.model.row_order import Cut, row_order
 
 METADATA_KEY = "twinserve"
 CHUNK = 16_384  # rows of one call: beyond it nothing gets faster, below it sorting pays less

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from twinserve.value_types import VALUE_TYPES
+from twinserve.values.value_types import VALUE_TYPES
 
 # by the names in that table
 _NAMED = {str(kind): kind for kind in (pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.string(), pa.bool_())}

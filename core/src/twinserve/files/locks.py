@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 
-from twinserve.atomic import disk_errors
 from twinserve.errors import TransientError
+from twinserve.files.atomic import disk_errors
 
 logger = logging.getLogger(__name__)
 PATIENCE = 600.0  # seconds; a scheduler's next try costs less than a process that waits for ever

@@ -57,7 +57,7 @@ def load_original(name: str, folder: Path, contract: Contract) -> Score:
     """
     try:
         flavour = _sklearn_flavour(name, folder)
-        from twinserve.skops_format import import_skops
+        from twinserve.model.skops_format import import_skops
 
         # what is trusted is under the version's digest, as the model itself is
         estimator = import_skops().load(folder / flavour["pickled_model"], trusted=flavour.get("skops_trusted_types"))

@@ -10,12 +10,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from twinserve.arrow_types import ARROW_TYPES
 from twinserve.errors import BadInput
+from twinserve.files.table_file import BATCH_ROWS, TableFile
 from twinserve.source_values.casting import cast_key
 from twinserve.source_values.plain_columns import readable_column
-from twinserve.table_file import BATCH_ROWS, TableFile
-from twinserve.times import INSTANT, as_instants
+from twinserve.values.arrow_types import ARROW_TYPES
+from twinserve.values.times import INSTANT, as_instants
 
 
 @dataclass(frozen=True)

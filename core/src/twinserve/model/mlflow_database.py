@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from twinserve.atomic import atomic_file
-from twinserve.locks import one_at_a_time
+from twinserve.files.atomic import atomic_file
+from twinserve.files.locks import one_at_a_time
 from twinserve.settings import Settings
 
 

@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 
 from twinserve.contract import Contract, Score
-from twinserve.model_files import load_original, read_contract
-from twinserve.scoring_form import Form, calls_at_once, serving_form
+from twinserve.model.model_files import load_original, read_contract
+from twinserve.model.scoring_form import Form, calls_at_once, serving_form
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
-from twinserve.atomic import write_atomically
-from twinserve.locks import one_at_a_time
+from twinserve.files.atomic import write_atomically
+from twinserve.files.locks import one_at_a_time
 from twinserve.settings import Settings
 
 Renamed = Callable[[str], str]
@@ -86,7 +86,7 @@ def _move_notes(home: Path, renamed: Renamed) -> None:
 
 def _rename_watermarks(home: Path) -> None:
     """A watermark's file is named after its source."""
-    from twinserve.databases import source_key
+    from twinserve.values.databases import source_key
 
     for file in list((home / "watermarks").rglob("*.json")):
         with suppress(ValueError, KeyError, TypeError, AttributeError):  # who reads a damaged one says so

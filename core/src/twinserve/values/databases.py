@@ -13,8 +13,8 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
 
-from twinserve.database_values import give_text_where_needed
 from twinserve.errors import BadInput, TransientError
+from twinserve.values.database_values import give_text_where_needed
 
 CONNECT_SECONDS = 10
 # what comes again at every try, by the beginning of PostgreSQL's SQLSTATE or of SQLite's name for it

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from twinserve.errors import BadInput
-from twinserve.parquet_batches import parquet_batches
-from twinserve.text_table import TextTable
+from twinserve.files.parquet_batches import parquet_batches
+from twinserve.files.text_table import TextTable
 
 BATCH_ROWS = 131_072
 READ_BYTES = 1 << 20

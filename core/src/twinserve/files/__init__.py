@@ -1,0 +1,1 @@
+"""Files: whole or not at all, one writer at a time; tables and YAML."""

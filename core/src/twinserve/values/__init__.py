@@ -1,0 +1,1 @@
+"""Types and values: what Feast, Arrow, databases and files call the same thing, and times."""
