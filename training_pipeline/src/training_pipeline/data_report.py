@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from training_pipeline.checks import Check
 from training_pipeline.params import Params
-from training_pipeline.plots import BLUE, ORANGE, plain
+from training_pipeline.plot_style import BLUE, ORANGE, plain
 from training_pipeline.skew import missing_share
 from training_pipeline.split_columns import Halves, SplitColumns, split_columns
 from training_pipeline.targets import Targets

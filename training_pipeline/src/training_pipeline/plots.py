@@ -13,9 +13,9 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from training_pipeline.metrics import Floats, Metric
+from training_pipeline.plot_style import BLUE, GREY, ORANGE, plain
 from twinserve.missing import Matrix
 
-BLUE, ORANGE, GREY = "#1f5fa8", "#d9730d", "#8a8f98"
 # the candidate is drawn over a broad, pale champion: both stay visible where they are one
 LINES: tuple[dict[str, Any], ...] = (
     {"color": BLUE, "linewidth": 1.6, "zorder": 4},
@@ -170,10 +170,3 @@ def _square(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     axes.set_aspect("equal", adjustable="box")
     plain(axes)
     return figure, axes
-
-
-def plain(axes: Axes) -> None:
-    """No frame, a pale grid behind what is drawn."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(visible=True, color="#e6e8eb", linewidth=0.7)
-    axes.set_axisbelow(True)

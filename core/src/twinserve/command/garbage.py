@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 
-NEW_OBJECTS = 100_000  # that may wait: some tens of megabytes at most. Large data are in no cycles, and freed at once
+NEW_OBJECTS = 500_000  # that may wait: some tens of megabytes. Large data are in no cycles, and freed at once
 ROUNDS = 50
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
+_AS_THEY_ARE = {type(None), bool, int, float, str, bytes, Decimal, date}  # of themselves one kind each
+
 
 def column_of(values: Sequence[Any]) -> pa.Array:
     """An array of the values' own type, or of their texts where they are of several kinds, or of one that Arrow lacks.
@@ -17,8 +19,9 @@ def column_of(values: Sequence[Any]) -> pa.Array:
     Arrow would bring several kinds to one: an integer and a decimal to decimals of one scale, a date and a time to
     dates. Their texts can be read one by one.
     """
-    given = [_given(value) for value in values]
-    kinds = {_kind(value) for value in given if value is not None}
+    types = set(map(type, values))
+    given = values if types <= _AS_THEY_ARE else [_given(value) for value in values]
+    kinds = types - {type(None)} if given is values else {_kind(value) for value in given if value is not None}
     if len(kinds) <= 1:
         try:
             return pa.array(given)
