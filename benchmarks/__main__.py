@@ -11,12 +11,12 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.contest import Work
+from benchmarks.cases.catalogue import catalogue, chosen
+from benchmarks.contest import Case
 from benchmarks.machine import describe_machine
 from benchmarks.measurement import Results
 from benchmarks.race import RUNS, race, wrong
-from benchmarks.works.catalogue import catalogue, chosen
-from benchmarks.workshop import Workshop, workshop
+from benchmarks.workspace import Workspace, open_workspace
 from twinserve.command.console import report, run_app
 from twinserve.errors import BadInput, PermanentError
 from twinserve.files.locks import one_at_a_time
@@ -40,15 +40,15 @@ def run(
     """Measure, compare answers, print the table; fail if a contestant did, or gave a wrong answer."""
     if publish and quick:
         raise BadInput("quick figures say nothing", fix="Leave out QUICK or PUBLISH")
-    settings, works = load_settings(), chosen(catalogue(quick=quick), only)
-    sizes = {work.name: work.sizes.chosen(quick=quick, large=large) for work in works}
-    shop = workshop(settings)
+    settings, cases = load_settings(), chosen(catalogue(quick=quick), only)
+    sizes = {case.name: case.sizes.chosen(quick=quick, large=large) for case in cases}
+    workspace = open_workspace(settings)
     command = _command(only, runs, quick=quick, large=large)
-    with one_at_a_time(settings.home / "locks" / "benchmarks"), shop.at_work():
-        results, file = measure(shop, works, sizes, 1 if quick else runs, command)
-    _draw(file, results, works)
-    _show(works, results)
-    published = _publish(results, works) if publish else []
+    with one_at_a_time(settings.home / "locks" / "benchmarks"), workspace.at_work():
+        results, file = measure(workspace, cases, sizes, 1 if quick else runs, command)
+    _draw(file, results, cases)
+    _show(cases, results)
+    published = _publish(results, cases) if publish else []
     report({"results": str(file), "measurements": len(results.measurements), "published": published})
     if problems := list(wrong(list(results.measurements))):
         raise PermanentError("; ".join(problems), fix="The lines above say more")
@@ -63,16 +63,16 @@ def publish(results: Annotated[Path, typer.Argument(help="a JSON file of an earl
 
 
 def measure(
-    shop: Workshop, works: tuple[Work, ...], sizes: dict[str, tuple[int, ...]], runs: int, command: str
+    workspace: Workspace, cases: tuple[Case, ...], sizes: dict[str, tuple[int, ...]], runs: int, command: str
 ) -> tuple[Results, Path]:
-    """Every work at every size, and the file that has all of it that is finished, whatever becomes of the rest."""
+    """Every case at every size, and the file that has all of it that is finished, whatever becomes of the rest."""
     begin = datetime.now(UTC).isoformat(timespec="seconds")
-    file = shop.results / f"{begin.replace(':', '').replace('+0000', 'Z')}.json"
+    file = workspace.results / f"{begin.replace(':', '').replace('+0000', 'Z')}.json"
     results = Results(command, describe_machine(), begin, ())
-    for number, work in enumerate(works, 1):
-        for size in sizes[work.name]:
-            logger.info("%d of %d: %s, %s %s", number, len(works), work.title, f"{size:,}", work.unit)
-            found = race(shop, work, size, runs, logger.info)
+    for number, case in enumerate(cases, 1):
+        for size in sizes[case.name]:
+            logger.info("%d of %d: %s, %s %s", number, len(cases), case.title, f"{size:,}", case.unit)
+            found = race(workspace, case, size, runs, logger.info)
             results = replace(results, measurements=(*results.measurements, *found))
             results.write(file)
     return results, file
@@ -88,23 +88,23 @@ def _command(only: str, runs: int, *, quick: bool, large: bool) -> str:
     return " ".join(word for word in words if word)
 
 
-def _draw(file: Path, results: Results, works: tuple[Work, ...]) -> None:
+def _draw(file: Path, results: Results, cases: tuple[Case, ...]) -> None:
     from benchmarks.plot import draw
 
-    for work in works:
-        draw(work, list(results.measurements), file.with_name(f"{file.stem}-{work.name}.png"))
+    for case in cases:
+        draw(case, list(results.measurements), file.with_name(f"{file.stem}-{case.name}.png"))
 
 
-def _publish(results: Results, works: tuple[Work, ...]) -> list[str]:
+def _publish(results: Results, cases: tuple[Case, ...]) -> list[str]:
     from benchmarks.publish import publish as write
 
-    return write(results, works)
+    return write(results, cases)
 
 
-def _show(works: tuple[Work, ...], results: Results) -> None:
+def _show(cases: tuple[Case, ...], results: Results) -> None:
     from benchmarks.show import show
 
-    show(works, results, terminal=sys.stdout.isatty())
+    show(cases, results, terminal=sys.stdout.isatty())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What is measured: a work, its sizes, and who does it."""
+"""What is measured: a case, its sizes, and who does it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from benchmarks.job import Facts, Job
-from benchmarks.workshop import Workshop
+from benchmarks.workspace import Workspace
 
 HUGE = 1 << 62
 
@@ -33,7 +33,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Contestant:
-    """One way to do a work.
+    """One way to do a case.
 
     Attributes:
         name: as the table has it.
@@ -42,7 +42,7 @@ class Contestant:
         largest: bigger sizes are not tried: it is known to take minutes or all memory there.
         options: handed to the module.
         pair: a way of working; only contestants of one way are compared.
-        limit: does less than the work: what the machine could do at best.
+        limit: does less than the case: what the machine could do at best.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Work:
+class Case:
     """One section of the table.
 
     Attributes:
@@ -76,9 +76,9 @@ class Work:
         title: what is done to what.
         unit: what sizes count.
         measured: what the clock covers.
-        inputs: (workshop, size) → a block with the inputs of the jobs; makes what is not there.
-        check: (workshop, job after its run, facts) → whether the answer is right; run once for each contestant.
-        environment: (workshop, job) → variables of its processes.
+        inputs: (workspace, size) → a block with the inputs of the jobs; makes what is not there.
+        check: (workspace, job after its run, facts) → whether the answer is right; run once for each contestant.
+        environment: (workspace, job) → variables of its processes.
     """
 
     name: str
@@ -87,6 +87,6 @@ class Work:
     measured: str
     sizes: Sizes
     contestants: tuple[Contestant, ...]
-    inputs: Callable[[Workshop, int], AbstractContextManager[dict[str, str]]]
-    check: Callable[[Workshop, Job, Facts], Answer]
-    environment: Callable[[Workshop, Job], dict[str, str]] = lambda _shop, _job: {}
+    inputs: Callable[[Workspace, int], AbstractContextManager[dict[str, str]]]
+    check: Callable[[Workspace, Job, Facts], Answer]
+    environment: Callable[[Workspace, Job], dict[str, str]] = lambda _workspace, _job: {}

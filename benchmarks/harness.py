@@ -1,7 +1,7 @@
 """The process of one contestant: `python -m benchmarks.harness MODULE JOB RESULT`.
 
 `ready(job)` of the module imports and opens what it needs; the function that it returns is measured. Of its result,
-`times` says how often it did the work, and `after` is called when the clock has stopped. Only the standard library is
+`times` says how often it did the case, and `after` is called when the clock has stopped. Only the standard library is
 imported here, so that a contestant's memory is its own.
 """
 

@@ -18,7 +18,7 @@ class Job:
     """One run of one contestant.
 
     Attributes:
-        size: rows, keys or rows a batch, as the work counts.
+        size: rows, keys or rows a batch, as the case counts.
         folder: empty, for this run alone, removed afterwards.
         inputs: by name: files, folders, URLs.
         options: what tells apart two contestants that share a module.
@@ -31,7 +31,7 @@ class Job:
 
     @property
     def output(self) -> Path:
-        """Where the answer goes, a Parquet file, if the work has one."""
+        """Where the answer goes, a Parquet file, if the case has one."""
         return self.folder / "answer.parquet"
 
     def path(self, name: str) -> Path:

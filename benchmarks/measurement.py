@@ -24,7 +24,7 @@ class Measurement:
         absent: why there are no figures; empty where there are.
     """
 
-    work: str
+    case: str
     size: int
     contestant: str
     ours: bool = False

@@ -1,4 +1,4 @@
-"""Cost against size, a picture for each work: seconds and peak memory, both axes logarithmic."""
+"""Cost against size, a picture for each case: seconds and peak memory, both axes logarithmic."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.contest import Work
+from benchmarks.contest import Case
 from benchmarks.measurement import Measurement
 from twinserve.files.atomic import atomic_file
 
@@ -19,19 +19,19 @@ OTHERS = ("#d1495b", "#00798c", "#edae49", "#30638e", "#8d6a9f", "#6a994e")
 MARKS = "osD^vP*X"
 
 
-def draw(work: Work, measurements: list[Measurement], target: Path) -> Path | None:
+def draw(case: Case, measurements: list[Measurement], target: Path) -> Path | None:
     """Write a PNG; none where nothing was run."""
     from matplotlib.figure import Figure
 
-    there = [each for each in measurements if each.work == work.name and not each.absent]
+    there = [each for each in measurements if each.case == case.name and not each.absent]
     if not there:
         return None
     figure = Figure(figsize=(11, 4.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     styles = _styles(there)
-    _panel(left, work, there, styles, "seconds, best run", lambda each: each.best)
-    _panel(right, work, there, styles, "peak memory, MB", lambda each: each.peak / 1e6)
-    figure.suptitle(work.title, fontsize=12)
+    _panel(left, case, there, styles, "seconds, best run", lambda each: each.best)
+    _panel(right, case, there, styles, "peak memory, MB", lambda each: each.peak / 1e6)
+    figure.suptitle(case.title, fontsize=12)
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     with atomic_file(target) as draft:
@@ -40,7 +40,7 @@ def draw(work: Work, measurements: list[Measurement], target: Path) -> Path | No
 
 
 def _panel(
-    axes: Axes, work: Work, there: list[Measurement], styles: dict[str, dict[str, object]], label: str,
+    axes: Axes, case: Case, there: list[Measurement], styles: dict[str, dict[str, object]], label: str,
     value: Callable[[Measurement], float],
 ) -> None:  # fmt: skip
     from matplotlib.ticker import LogLocator
@@ -48,7 +48,7 @@ def _panel(
     for name, style in styles.items():
         points = sorted((each.size, value(each)) for each in there if each.contestant == name)
         axes.plot([size for size, _ in points], [cost for _, cost in points], label=name, **style)  # type: ignore[arg-type]
-    axes.set(xscale="log", yscale="log", xlabel=work.unit, ylabel=label)
+    axes.set(xscale="log", yscale="log", xlabel=case.unit, ylabel=label)
     sizes = sorted({each.size for each in there})
     axes.set_xticks(sizes, [_short(size) for size in sizes])
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -1,4 +1,4 @@
-"""Contestants of one work at one size, in turn, each in a process of its own."""
+"""Contestants of one case at one size, in turn, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from benchmarks.contest import Answer, Contestant, Work
+from benchmarks.contest import Answer, Case, Contestant
 from benchmarks.job import Job
 from benchmarks.measurement import Measurement
 from benchmarks.process import Run, RunFailed
 from benchmarks.table import duration
-from benchmarks.workshop import Workshop
+from benchmarks.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 RUNS = 3
@@ -34,34 +34,36 @@ class Lane:
         return not self.absent and len(self.runs) < runs and not slow
 
 
-def race(shop: Workshop, work: Work, size: int, runs: int, tell: Tell) -> list[Measurement]:
+def race(workspace: Workspace, case: Case, size: int, runs: int, tell: Tell) -> list[Measurement]:
     """Run all contestants that take part at this size, up to `runs` times, forwards and backwards in turn.
 
     The first round goes backwards, so that our answer is compared with that of the others. A run that fails is told,
     and its contestant is absent.
     """
-    lanes = [Lane(each, absent="" if size <= each.largest else "not run at this size") for each in work.contestants]
-    with work.inputs(shop, size) as inputs:
+    lanes = [Lane(each, absent="" if size <= each.largest else "not run at this size") for each in case.contestants]
+    with case.inputs(workspace, size) as inputs:
         for turn in range(runs):
             for lane in lanes if turn % 2 else reversed(lanes):
                 if lane.again(runs):
-                    _run(shop, work, Job(size, shop.scratch, inputs, lane.contestant.options), lane)
-                    tell(_line(work, size, lane, runs))
-    return [measurement(work, size, lane) for lane in lanes]
+                    _run(workspace, case, Job(size, workspace.scratch, inputs, lane.contestant.options), lane)
+                    tell(_line(case, size, lane, runs))
+    return [measurement(case, size, lane) for lane in lanes]
 
 
-def _run(shop: Workshop, work: Work, job: Job, lane: Lane) -> None:
-    with shop.run_folder() as folder:
+def _run(workspace: Workspace, case: Case, job: Job, lane: Lane) -> None:
+    with workspace.run_folder() as folder:
         own = replace(job, folder=folder, inputs=_own_key(job.inputs, folder.name))
         try:
-            run = shop.contest(f"benchmarks.contestants.{lane.contestant.module}", own, work.environment(shop, own))
+            run = workspace.contest(
+                f"benchmarks.contestants.{lane.contestant.module}", own, case.environment(workspace, own)
+            )
         except RunFailed as failure:
-            logger.warning("%s, %s at %s: %s", work.name, lane.contestant.name, f"{job.size:,}", failure)
+            logger.warning("%s, %s at %s: %s", case.name, lane.contestant.name, f"{job.size:,}", failure)
             lane.absent = "took too long" if "was stopped after" in str(failure) else "failed"
             return
         answer = own.output.stat().st_size if own.output.exists() else 0
         lane.runs.append(replace(run, scratch_bytes=max(run.scratch_bytes - answer, 0)))
-        lane.answer = lane.answer or work.check(shop, own, run.facts)
+        lane.answer = lane.answer or case.check(workspace, own, run.facts)
 
 
 def _own_key(inputs: dict[str, str], run: str) -> dict[str, str]:
@@ -69,10 +71,10 @@ def _own_key(inputs: dict[str, str], run: str) -> dict[str, str]:
     return {**inputs, "run_key": inputs["run_key"] + run} if "run_key" in inputs else inputs
 
 
-def measurement(work: Work, size: int, lane: Lane) -> Measurement:
+def measurement(case: Case, size: int, lane: Lane) -> Measurement:
     """What the lane has come to."""
     who = lane.contestant
-    basis = Measurement(work.name, size, who.name, who.ours, who.limit, absent=lane.absent, pair=who.pair)
+    basis = Measurement(case.name, size, who.name, who.ours, who.limit, absent=lane.absent, pair=who.pair)
     if lane.absent:
         return basis
     return replace(
@@ -87,7 +89,7 @@ def measurement(work: Work, size: int, lane: Lane) -> Measurement:
 def wrong(measurements: list[Measurement]) -> Iterator[str]:
     """What makes the whole call fail: a contestant that could not run, a wrong answer, a lost row of ours."""
     for each in measurements:
-        where = f"{each.work}, {each.contestant} at {each.size:,}"
+        where = f"{each.case}, {each.contestant} at {each.size:,}"
         if each.absent in ("failed", "took too long"):
             yield f"{where} {each.absent}"
         elif each.answer and each.answer.same is False:
@@ -96,8 +98,8 @@ def wrong(measurements: list[Measurement]) -> Iterator[str]:
             yield f"{where} lost {each.answer.lost} rows or their order"
 
 
-def _line(work: Work, size: int, lane: Lane, runs: int) -> str:
-    what = f"{work.name} {size:>11,}  {lane.contestant.name:52}"
+def _line(case: Case, size: int, lane: Lane, runs: int) -> str:
+    what = f"{case.name} {size:>11,}  {lane.contestant.name:52}"
     if lane.absent:
         return f"{what} {lane.absent}"
     run = lane.runs[-1]

@@ -52,7 +52,7 @@ class Row:
 
 
 def rows_of(measurements: Iterable[Measurement]) -> list[Row]:
-    """The rows of one work, by size; at a size that another does not reach, ours is set against its largest one too."""
+    """The rows of one case, by size; at a size that another does not reach, ours is set against its largest one too."""
     found = list(measurements)
     rows = [row for _, group in groupby(found, key=lambda each: each.size) for row in _of_one_size(list(group))]
     return rows + list(_beyond(found))

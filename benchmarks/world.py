@@ -13,7 +13,7 @@ import yaml
 
 from benchmarks.job import Job
 from benchmarks.process import CHECKOUT
-from benchmarks.workshop import Workshop
+from benchmarks.workspace import Workspace
 from twinserve.files.atomic import write_atomically
 
 SOURCES = ("core/src", "data_pipeline/src", "data_pipeline/feature_repo", "training_pipeline/src", "uv.lock")
@@ -37,47 +37,47 @@ def environment(world: Path, preset: str) -> dict[str, str]:
     }
 
 
-def ready_world(shop: Workshop, plan: str) -> Path:
+def ready_world(workspace: Workspace, plan: str) -> Path:
     """The home, its offline store filled; those of other states of the code are removed.
 
     Args:
         plan: a section of `world.yaml`.
     """
-    home = shop.worlds / f"{plan}-{code_digest()}"
+    home = workspace.worlds / f"{plan}-{code_digest()}"
     if not (home / "filled").exists():
-        shop.need(2 << 30, "training a champion")
-        for other in shop.worlds.glob(f"{plan}-*"):
+        workspace.need(2 << 30, "training a champion")
+        for other in workspace.worlds.glob(f"{plan}-*"):
             shutil.rmtree(other)
         home.mkdir(parents=True)
         words = yaml.safe_load((CHECKOUT / "benchmarks" / "world.yaml").read_text(encoding="utf-8"))[plan]
         generate = ["data-pipeline", "generate", *(f"--{name}={value}" for name, value in words.items())]
-        _commands(shop, home, "filling", [generate, *(["data-pipeline", step, *KEY] for step in DATA_STEPS)])
+        _commands(workspace, home, "filling", [generate, *(["data-pipeline", step, *KEY] for step in DATA_STEPS)])
         write_atomically(home / "filled", "")
     return home
 
 
-def trained(shop: Workshop, world: Path, preset: str) -> dict[str, str]:
-    """The champion of a preset, and what the plain way needs of it: see `benchmarks.chores.export_model`."""
+def trained(workspace: Workspace, world: Path, preset: str) -> dict[str, str]:
+    """The champion of a preset, and what the plain way needs of it: see `benchmarks.fixtures.export_model`."""
     target = world / "exported" / preset
     if not (target / "model.json").exists():
         params = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
         params["model"]["estimator"] = preset
         write_atomically(world / f"{preset}.yaml", yaml.safe_dump(params))
         key = ["--run-key", f"benchmarks-{preset}"]
-        _commands(shop, world, preset, [["training-pipeline", step, *key] for step in TRAINING_STEPS])
-        with shop.run_folder() as folder:
-            shop.chore("export_model", Job(0, folder, {"target": str(target)}), environment(world, preset))
+        _commands(workspace, world, preset, [["training-pipeline", step, *key] for step in TRAINING_STEPS])
+        with workspace.run_folder() as folder:
+            workspace.fixture("export_model", Job(0, folder, {"target": str(target)}), environment(world, preset))
     found: dict[str, str] = json.loads((target / "model.json").read_text(encoding="utf-8"))
     return found
 
 
-def made_file(shop: Workshop, name: str, make: Callable[[Path], Job], module: str) -> Path:
-    """A file in the data folder, made by a chore if it is not there."""
-    target = shop.data / name
+def made_file(workspace: Workspace, name: str, make: Callable[[Path], Job], module: str) -> Path:
+    """A file in the data folder, made by a fixture if it is not there."""
+    target = workspace.data / name
     if not target.exists():
-        with shop.run_folder() as folder:
+        with workspace.run_folder() as folder:
             job = make(folder)
-            shop.chore(module, Job(job.size, folder, {**job.inputs, "target": str(target)}, job.options))
+            workspace.fixture(module, Job(job.size, folder, {**job.inputs, "target": str(target)}, job.options))
     return target
 
 
@@ -96,7 +96,7 @@ def code_digest() -> str:
     return whole.hexdigest()[:12]
 
 
-def _commands(shop: Workshop, world: Path, preset: str, commands: list[list[str]]) -> None:
+def _commands(workspace: Workspace, world: Path, preset: str, commands: list[list[str]]) -> None:
     for words in commands:
-        with shop.run_folder() as folder:
-            shop.chore("command", Job(0, folder, {}, {"words": json.dumps(words)}), environment(world, preset))
+        with workspace.run_folder() as folder:
+            workspace.fixture("command", Job(0, folder, {}, {"words": json.dumps(words)}), environment(world, preset))

@@ -18,10 +18,10 @@ from data_pipeline.publishing.corrections import CorrectionLog
 from data_pipeline.publishing.read_times import ReadTimes
 from data_pipeline.quarantine import Quarantine
 from data_pipeline.reading.source import Account, Asked, arrived
+from data_pipeline.reading.watermarks import Watermarks
 from data_pipeline.run_folder import ViewRun
 from data_pipeline.sources import Checks, SourceRules
 from data_pipeline.validate import Places, account, sort_rows
-from data_pipeline.watermarks import Watermarks
 from model_serving.batch.shards import CHUNK, scratch_writer, write_shards
 from training_pipeline.labels import LabelColumns, file_labels
 from twinserve.errors import BadInput

@@ -1,1 +1,1 @@
-"""Who does the work: a module each. What is plain imports nothing of ours."""
+"""Who does the case: a module each. What is plain imports nothing of ours."""

@@ -12,16 +12,16 @@ from typing import Annotated
 import typer
 
 from benchmarks.machine import describe_machine
+from benchmarks.online.cases import Case, chosen
 from benchmarks.online.contest import Effort, contest
 from benchmarks.online.contestants import chosen as chosen_names
 from benchmarks.online.measured import Figures, OnlineResults
 from benchmarks.online.plot import draw
 from benchmarks.online.publish import publish as write
 from benchmarks.online.show import show
-from benchmarks.online.works import Work, chosen
 from benchmarks.online.world import open_world
 from benchmarks.online.wrk import program
-from benchmarks.workshop import Workshop, workshop
+from benchmarks.workspace import Workspace, open_workspace
 from twinserve.command.console import report, run_app
 from twinserve.errors import BadInput, PermanentError
 from twinserve.files.locks import one_at_a_time
@@ -37,7 +37,7 @@ OPEN_TIMES = 6  # an open loop runs so many times as long as a closed one
 @app.command()
 def run(
     *,
-    only: Annotated[str, typer.Option(help="names of works; empty: all")] = "",
+    only: Annotated[str, typer.Option(help="names of cases; empty: all")] = "",
     contestants: Annotated[str, typer.Option(help="names of contestants; empty: all")] = "",
     quick: Annotated[bool, typer.Option("--quick", help="a second each: proves that everything works")] = False,
     long: Annotated[bool, typer.Option("--long", help="ten minutes for each open loop")] = False,
@@ -50,18 +50,18 @@ def run(
     """Compare answers, measure, print the tables; fail if a contestant did."""
     if publish and quick:
         raise BadInput("quick figures say nothing", fix="Leave out QUICK or PUBLISH")
-    works, names, settings = chosen(only, quick=quick), chosen_names(contestants), load_settings()
+    cases, names, settings = chosen(only, quick=quick), chosen_names(contestants), load_settings()
     effort = QUICK if quick else Effort(runs, seconds, LONG_SECONDS if long else OPEN_TIMES * seconds)
     program()  # missing is said before a world is made
-    shop = workshop(settings)
-    with one_at_a_time(settings.home / "locks" / "benchmarks"), shop.at_work():
-        results, file = measure(shop, works, names, effort, _command(only, contestants, effort))
-    for work in works:
-        draw(work, list(results.figures), file.with_name(f"{file.stem}-{work.name}.png"))
-    show(works, results, terminal=sys.stdout.isatty())
+    workspace = open_workspace(settings)
+    with one_at_a_time(settings.home / "locks" / "benchmarks"), workspace.at_work():
+        results, file = measure(workspace, cases, names, effort, _command(only, contestants, effort))
+    for case in cases:
+        draw(case, list(results.figures), file.with_name(f"{file.stem}-{case.name}.png"))
+    show(cases, results, terminal=sys.stdout.isatty())
     published = write(results) if publish else []
     report({"results": str(file), "figures": len(results.figures), "published": published})
-    if failed := [f"{each.contestant} at {each.work}" for each in results.figures if each.absent]:
+    if failed := [f"{each.contestant} at {each.case}" for each in results.figures if each.absent]:
         raise PermanentError(f"{', '.join(failed)} failed", fix="The lines above say more")
 
 
@@ -74,16 +74,16 @@ def publish(results: Annotated[Path, typer.Argument(help="a JSON file of an earl
 
 
 def measure(
-    shop: Workshop, works: tuple[Work, ...], names: set[str], effort: Effort, command: str
+    workspace: Workspace, cases: tuple[Case, ...], names: set[str], effort: Effort, command: str
 ) -> tuple[OnlineResults, Path]:
-    """Every world with all its works, and the file that has all that is finished, whatever becomes of the rest."""
+    """Every world with all its cases, and the file that has all that is finished, whatever becomes of the rest."""
     begin = datetime.now(UTC).isoformat(timespec="seconds")
-    file = shop.results / f"online-{begin.replace(':', '').replace('+0000', 'Z')}.json"
+    file = workspace.results / f"online-{begin.replace(':', '').replace('+0000', 'Z')}.json"
     results = OnlineResults(command, describe_machine(), begin, ())
-    for plan in dict.fromkeys(work.plan for work in works):
-        with open_world(shop, plan) as world:
-            mine = [work for work in works if work.plan == plan]
-            found: list[Figures] = contest(shop, world, mine, names, effort, logger.info)
+    for plan in dict.fromkeys(case.plan for case in cases):
+        with open_world(workspace, plan) as world:
+            mine = [case for case in cases if case.plan == plan]
+            found: list[Figures] = contest(workspace, world, mine, names, effort, logger.info)
         results = replace(results, figures=(*results.figures, *found))
         results.write(file)
     return results, file

@@ -1,18 +1,18 @@
-"""Contestants of one world, in turn: each start measures all works of that world that it takes part in."""
+"""Contestants of one world, in turn: each start measures all cases of that world that it takes part in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from benchmarks.online.cases import Case
 from benchmarks.online.contestants import Contestant
 from benchmarks.online.load import Load
 from benchmarks.online.measured import Figures
 from benchmarks.online.session import Answers, Session, session
-from benchmarks.online.works import Work
 from benchmarks.online.world import World
 from benchmarks.process import RunFailed
-from benchmarks.workshop import Workshop
+from benchmarks.workspace import Workspace
 from twinserve.errors import PermanentError
 
 Tell = Callable[[str], None]
@@ -39,50 +39,50 @@ class Lane:
     """What one contestant has come to."""
 
     who: Contestant
-    works: list[Work]
+    cases: list[Case]
     figures: dict[str, Figures] = field(default_factory=dict)
     absent: str = ""
 
-    def note(self, work: Work, load: Load | None = None, *, server: tuple[float, int] | None = None) -> None:
+    def note(self, case: Case, load: Load | None = None, *, server: tuple[float, int] | None = None) -> None:
         """Add a run, or a start."""
         who = self.who
-        held = self.figures.get(work.name) or Figures(work.name, who.name, who.title, who.ours, who.limit)
-        self.figures[work.name] = held.with_run(load) if load else held.with_start(*(server or (0, 0)))
+        held = self.figures.get(case.name) or Figures(case.name, who.name, who.title, who.ours, who.limit)
+        self.figures[case.name] = held.with_run(load) if load else held.with_start(*(server or (0, 0)))
 
 
 def contest(
-    shop: Workshop, world: World, works: list[Work], names: set[str], effort: Effort, tell: Tell
+    workspace: Workspace, world: World, cases: list[Case], names: set[str], effort: Effort, tell: Tell
 ) -> list[Figures]:
     """Forwards and backwards in turn. One that fails is told, and is absent."""
-    everybody = dict.fromkeys(who for work in works for who in work.contestants if who.name in names)
-    lanes = [Lane(who, [work for work in works if who in work.contestants]) for who in everybody]
+    everybody = dict.fromkeys(who for case in cases for who in case.contestants if who.name in names)
+    lanes = [Lane(who, [case for case in cases if who in case.contestants]) for who in everybody]
     answers = Answers()
     for turn in range(effort.runs):
         for lane in lanes if turn % 2 == 0 else reversed(lanes):
-            if lane.absent or (turn and all(work.kind == "open" for work in lane.works)):
+            if lane.absent or (turn and all(case.kind == "open" for case in lane.cases)):
                 continue
             try:
-                with session(shop, world, lane.who, answers) as held:
+                with session(workspace, world, lane.who, answers) as held:
                     _measure(held, lane, effort, turn, tell)
             except RunFailed as failure:
                 tell(str(failure))
                 lane.absent = "failed"
-    return [_outcome(lane, work) for work in works for lane in lanes if work in lane.works]
+    return [_outcome(lane, case) for case in cases for lane in lanes if case in lane.cases]
 
 
 def _measure(held: Session, lane: Lane, effort: Effort, turn: int, tell: Tell) -> None:
-    for work in lane.works:
-        if work.kind == "start":
-            lane.note(work, server=(held.server.ready_seconds, held.server.ready_bytes))
-            tell(f"{work.name:>7} {lane.who.name:14} ready after {held.server.ready_seconds:.2f} s")
-        elif work.kind == "closed":
-            _note(lane, work, held.closed(work.candidates, effort.seconds), tell)
+    for case in lane.cases:
+        if case.kind == "start":
+            lane.note(case, server=(held.server.ready_seconds, held.server.ready_bytes))
+            tell(f"{case.name:>7} {lane.who.name:14} ready after {held.server.ready_seconds:.2f} s")
+        elif case.kind == "closed":
+            _note(lane, case, held.closed(case.candidates, effort.seconds), tell)
         elif turn == 0:
-            rate = held.closed(work.candidates, min(effort.seconds, effort.open_seconds)).rate * PEAK_SHARE
-            _note(lane, work, held.open(work.candidates, max(rate, 0.1), effort.open_seconds), tell)
+            rate = held.closed(case.candidates, min(effort.seconds, effort.open_seconds)).rate * PEAK_SHARE
+            _note(lane, case, held.open(case.candidates, max(rate, 0.1), effort.open_seconds), tell)
 
 
-def _note(lane: Lane, work: Work, load: Load, tell: Tell) -> None:
+def _note(lane: Lane, case: Case, load: Load, tell: Tell) -> None:
     """Keep the run.
 
     Raises:
@@ -90,22 +90,22 @@ def _note(lane: Lane, work: Work, load: Load, tell: Tell) -> None:
     """
     if load.requests == load.errors:
         raise PermanentError(f"{lane.who.name} has answered nothing", fix="Give it more time with SECONDS_EACH")
-    lane.note(work, load)
-    tell(line(work, lane.who, load))
+    lane.note(case, load)
+    tell(line(case, lane.who, load))
 
 
-def line(work: Work, who: Contestant, load: Load) -> str:
+def line(case: Case, who: Contestant, load: Load) -> str:
     """What came of one run."""
     named = {"p50": load.p50, "p99": load.p99, "p99.9": load.p999, "longest": load.longest}
     times = " ".join(f"{name} {value * 1e3:.2f}" for name, value in named.items())
     return (
-        f"{work.name:>7} {who.name:14} {load.rate:8,.0f} req/s  {times} ms  {load.errors} errors  "
+        f"{case.name:>7} {who.name:14} {load.rate:8,.0f} req/s  {times} ms  {load.errors} errors  "
         f"{load.server_bytes / 1e6:,.0f} MB  cores: service {load.service_share:.2f} Redis {load.redis_share:.2f} "
         f"generator {load.generator_share:.2f} others {load.others_share:.2f}"
     )
 
 
-def _outcome(lane: Lane, work: Work) -> Figures:
+def _outcome(lane: Lane, case: Case) -> Figures:
     who = lane.who
-    found = lane.figures.get(work.name)
-    return found or Figures(work.name, who.name, who.title, who.ours, who.limit, absent=lane.absent or "not run")
+    found = lane.figures.get(case.name)
+    return found or Figures(case.name, who.name, who.title, who.ours, who.limit, absent=lane.absent or "not run")

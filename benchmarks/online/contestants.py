@@ -27,7 +27,7 @@ class Contestant:
         title: in the table.
         command: port → the words that start it, in a folder that `prepare` has filled.
         ours: what the others are compared with.
-        limit: does less than the work: what the machine could do at best.
+        limit: does less than the case: what the machine could do at best.
         environment: more variables of its processes.
     """
 

@@ -13,7 +13,7 @@ from twinserve.files.atomic import write_atomically
 
 @dataclass(frozen=True)
 class Figures:
-    """One contestant at one work.
+    """One contestant at one case.
 
     Attributes:
         loads: of each run.
@@ -22,7 +22,7 @@ class Figures:
         absent: why there are no figures; empty where there are.
     """
 
-    work: str
+    case: str
     contestant: str
     title: str
     ours: bool = False
@@ -66,9 +66,9 @@ class OnlineResults:
     date: str
     figures: tuple[Figures, ...]
 
-    def of(self, work: str) -> list[Figures]:
-        """Those of one work."""
-        return [each for each in self.figures if each.work == work]
+    def of(self, case: str) -> list[Figures]:
+        """Those of one case."""
+        return [each for each in self.figures if each.case == case]
 
     def write(self, file: Path) -> None:
         """As JSON, in one step."""

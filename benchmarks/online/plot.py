@@ -1,12 +1,12 @@
-"""A picture for each work: requests a second as bars, and how long requests take, both logarithmic."""
+"""A picture for each case: requests a second as bars, and how long requests take, both logarithmic."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.online.cases import Case
 from benchmarks.online.measured import Figures
-from benchmarks.online.works import Work
 from benchmarks.plot import MARKS, OTHERS, OURS
 from benchmarks.table import three_digits
 from twinserve.files.atomic import atomic_file
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 SHARES = {"p50": "p50", "p99": "p99", "p999": "p99.9", "longest": "longest"}
 
 
-def draw(work: Work, figures: list[Figures], target: Path) -> Path | None:
+def draw(case: Case, figures: list[Figures], target: Path) -> Path | None:
     """Write a PNG; none where nothing was run."""
     from matplotlib.figure import Figure
 
-    there = [each for each in figures if each.work == work.name and not each.absent]
+    there = [each for each in figures if each.case == case.name and not each.absent]
     if not there:
         return None
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     colours = [OURS[0] if each.ours else OTHERS[place % len(OTHERS)] for place, each in enumerate(there)]
-    if work.kind == "start":
+    if case.kind == "start":
         _bars(left, there, colours, [min(each.ready_seconds) for each in there], "seconds until ready")
         _bars(right, there, colours, [max(each.ready_bytes) / 1e6 for each in there], "memory then, MB")
     else:
         _bars(left, there, colours, [each.best.rate for each in there], "requests a second")
         _lines(right, there, colours)
-    figure.suptitle(work.title, fontsize=12)
+    figure.suptitle(case.title, fontsize=12)
     with atomic_file(target) as draft:
         figure.savefig(draft, format="png", dpi=120)
     return target

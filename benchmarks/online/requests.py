@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.chores.online_items import FIRST_KEY
+from benchmarks.fixtures.online_items import FIRST_KEY
 from benchmarks.online.repo import KEY
 from benchmarks.online.world import Plan
 from twinserve.files.atomic import write_atomically

@@ -18,7 +18,7 @@ from benchmarks.online.contestants import Contestant, prepare
 from benchmarks.online.world import World
 from benchmarks.process import CHECKOUT, RunFailed, complaint, end
 from benchmarks.watch import Watch
-from benchmarks.workshop import Workshop
+from benchmarks.workspace import Workspace
 
 READY_SECONDS = 120.0
 POLL_SECONDS = 0.02
@@ -63,16 +63,16 @@ class Server:
 
 
 @contextmanager
-def running(shop: Workshop, world: World, who: Contestant) -> Iterator[Server]:
+def running(workspace: Workspace, world: World, who: Contestant) -> Iterator[Server]:
     """The service of a contestant in a world, ready inside the block.
 
     Raises:
         RunFailed: it ended, or was not ready in time; the last line that it wrote is in the message.
     """
-    with shop.run_folder() as folder:
+    with workspace.run_folder() as folder:
         prepare(folder, world)
         port, log = free_port(), folder / "log"
-        environment = {**shop.environment, **world.environment, "PYTHONPATH": str(CHECKOUT), **who.environment}
+        environment = {**workspace.environment, **world.environment, "PYTHONPATH": str(CHECKOUT), **who.environment}
         with log.open("wb") as said:
             began = time.monotonic()
             process = subprocess.Popen(
@@ -80,7 +80,7 @@ def running(shop: Workshop, world: World, who: Contestant) -> Iterator[Server]:
                 start_new_session=True,  # Ctrl-C is for us, and we end the whole session
             )  # fmt: skip
             try:
-                _await_ready(process, port, began + READY_SECONDS, shop, who, log)
+                _await_ready(process, port, began + READY_SECONDS, workspace, who, log)
                 ready = time.monotonic() - began
                 watch = Watch(process.pid, folder).look()
                 with _looking(watch):
@@ -109,13 +109,13 @@ def get(port: int, path: str) -> int:
 
 
 def _await_ready(
-    process: subprocess.Popen[bytes], port: int, deadline: float, shop: Workshop, who: Contestant, log: Path
+    process: subprocess.Popen[bytes], port: int, deadline: float, workspace: Workspace, who: Contestant, log: Path
 ) -> None:
     while get(port, "/readyz") != http.HTTPStatus.OK:
         if process.poll() is not None or time.monotonic() > deadline:
-            shop.failed_log.write_bytes(log.read_bytes())
+            workspace.failed_log.write_bytes(log.read_bytes())
             what = "ended" if process.poll() is not None else f"was not ready after {READY_SECONDS:.0f} s"
-            raise RunFailed(f"{who.name} {what}: {complaint(log)}", fix=f"All of it is in {shop.failed_log}")
+            raise RunFailed(f"{who.name} {what}: {complaint(log)}", fix=f"All of it is in {workspace.failed_log}")
         time.sleep(POLL_SECONDS)
 
 

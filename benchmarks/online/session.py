@@ -21,7 +21,7 @@ from benchmarks.online.requests import bodies, write_bodies
 from benchmarks.online.server import Server, running
 from benchmarks.online.world import World
 from benchmarks.online.wrk import closed_loop
-from benchmarks.workshop import Workshop
+from benchmarks.workspace import Workspace
 from twinserve.errors import PermanentError
 
 CONNECTIONS = 16
@@ -68,7 +68,7 @@ class Answers:
 class Session:
     """A service that is ready to be measured."""
 
-    shop: Workshop
+    workspace: Workspace
     world: World
     who: Contestant
     server: Server
@@ -78,7 +78,7 @@ class Session:
         """A file of requests, whose first answers are right, and the seconds that one of them takes alone."""
         asked = bodies(self.world.plan, candidates)
         alone = self.answers.compare(self.server.port, asked, self.who)
-        return write_bodies(self.shop.scratch / f"bodies-{self.world.plan.name}-{candidates}", asked), alone
+        return write_bodies(self.workspace.scratch / f"bodies-{self.world.plan.name}-{candidates}", asked), alone
 
     def closed(self, candidates: int, seconds: float) -> Load:
         """The closed loop, after a warm-up of the same kind; longer than asked for where requests take long."""
@@ -120,10 +120,10 @@ class Session:
 
 
 @contextmanager
-def session(shop: Workshop, world: World, who: Contestant, answers: Answers) -> Iterator[Session]:
+def session(workspace: Workspace, world: World, who: Contestant, answers: Answers) -> Iterator[Session]:
     """Start the contestant; stopped after the block."""
-    with running(shop, world, who) as server:
-        yield Session(shop, world, who, server, answers)
+    with running(workspace, world, who) as server:
+        yield Session(workspace, world, who, server, answers)
 
 
 def _prediction(answer: bytes) -> object:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from benchmarks.online.cases import Case
 from benchmarks.online.measured import Figures
-from benchmarks.online.works import Work
 from benchmarks.table import ABSENT, MEGA, duration, three_digits, times
 
 Cell = Callable[[Figures, Figures | None], str]
@@ -63,27 +63,27 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
 }
 
 
-def headings(work: Work) -> list[str]:
-    """Of the work's table."""
-    return ["service", *(name for name, _ in COLUMNS[work.kind])]
+def headings(case: Case) -> list[str]:
+    """Of the case's table."""
+    return ["service", *(name for name, _ in COLUMNS[case.kind])]
 
 
-def rows(work: Work, figures: Iterable[Figures]) -> list[list[str]]:
+def rows(case: Case, figures: Iterable[Figures]) -> list[list[str]]:
     """As the headings have them; one that was not run says why."""
-    found = [each for each in figures if each.work == work.name]
+    found = [each for each in figures if each.case == case.name]
     ours = next((each for each in found if each.ours and not each.absent), None)
-    return [_row(work, each, ours) for each in found]
+    return [_row(case, each, ours) for each in found]
 
 
-def markdown(work: Work, figures: Iterable[Figures]) -> str:
+def markdown(case: Case, figures: Iterable[Figures]) -> str:
     """A table in Markdown."""
-    heads = headings(work)
-    lines = [heads, ["---", *("---:",) * (len(heads) - 1)], *rows(work, figures)]
+    heads = headings(case)
+    lines = [heads, ["---", *("---:",) * (len(heads) - 1)], *rows(case, figures)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def _row(work: Work, each: Figures, ours: Figures | None) -> list[str]:
-    columns = COLUMNS[work.kind]
+def _row(case: Case, each: Figures, ours: Figures | None) -> list[str]:
+    columns = COLUMNS[case.kind]
     if each.absent:
         return [each.title, f"{ABSENT} ({each.absent})", *(ABSENT,) * (len(columns) - 1)]
     return [each.title, *(cell(each, ours) for _, cell in columns)]

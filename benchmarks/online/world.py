@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.job import Job
 from benchmarks.online.repo import SERVICE, VIEW, feature_names, write_params, write_repo
 from benchmarks.process import CHECKOUT
-from benchmarks.workshop import Workshop
+from benchmarks.workspace import Workspace
 from benchmarks.world import TRAINING_STEPS
 from twinserve.embedded.redis import leased_redis
 from twinserve.settings import load_settings
@@ -24,7 +24,7 @@ from twinserve.settings import load_settings
 # what decides what is in a world; the rest of the code only reads it
 SOURCES = (
     *("benchmarks/online/repo.py", "benchmarks/online/world.py", "training_pipeline/src"),
-    *(f"benchmarks/chores/{name}.py" for name in ("online_items", "online_model", "export_model", "feast_repo")),
+    *(f"benchmarks/fixtures/{name}.py" for name in ("online_items", "online_model", "export_model", "feast_repo")),
     *("training_pipeline/params.yaml", "core/src/twinserve/contract.py", "core/src/twinserve/registry.py"),
     *("core/src/twinserve/features/redis/layout.py", "core/src/twinserve/features/redis/value_encoding.py"),
 )
@@ -48,7 +48,7 @@ class World:
     """A home that is filled.
 
     Attributes:
-        model: what `benchmarks.chores.online_model` wrote.
+        model: what `benchmarks.fixtures.online_model` wrote.
         redis_url: of the server that holds the features, as long as the world is open.
     """
 
@@ -64,19 +64,19 @@ class World:
 
 
 @contextmanager
-def open_world(shop: Workshop, plan: Plan) -> Iterator[World]:
+def open_world(workspace: Workspace, plan: Plan) -> Iterator[World]:
     """The world of a plan, made if it is not there, its Redis running inside the block."""
-    home = shop.worlds / f"online-{plan.name}-{_digest(plan)}"
+    home = workspace.worlds / f"online-{plan.name}-{_digest(plan)}"
     with leased_redis(load_settings(home=home, redis_url=None)) as redis_url:
         if not (home / "exported" / "online.json").exists():
-            _make(shop, plan, home, redis_url)
+            _make(workspace, plan, home, redis_url)
         model = json.loads((home / "exported" / "online.json").read_text(encoding="utf-8"))
         yield World(plan, home, model, redis_url)
 
 
-def _make(shop: Workshop, plan: Plan, home: Path, redis_url: str) -> None:
-    shop.need(512 * MIB, "training a champion")
-    for other in shop.worlds.glob(f"online-{plan.name}-*"):
+def _make(workspace: Workspace, plan: Plan, home: Path, redis_url: str) -> None:
+    workspace.need(512 * MIB, "training a champion")
+    for other in workspace.worlds.glob(f"online-{plan.name}-*"):
         if other != home:
             shutil.rmtree(other)
     labels, offline = home / "labels.parquet", home / "offline" / VIEW / "day=2025-01-01" / "part-0.parquet"
@@ -85,24 +85,24 @@ def _make(shop: Workshop, plan: Plan, home: Path, redis_url: str) -> None:
     write_params(home / "params.yaml", plan.preset, labels)
     environment = {**_environment(plan, home), "TWINSERVE_REDIS_URL": redis_url}
     words = {"seed": str(SEED), "columns": ",".join(feature_names(plan.width))}
-    _chore(shop, "online_items", plan.keys, {"offline": offline, "labels": labels}, words, environment)
+    _fixture(workspace, "online_items", plan.keys, {"offline": offline, "labels": labels}, words, environment)
     commands = [
         ["data-pipeline", "materialize"],
         *(["training-pipeline", step, "--run-key", "b"] for step in TRAINING_STEPS),
     ]
-    _chore(shop, "commands", 0, {}, {"commands": json.dumps(commands)}, environment)
+    _fixture(workspace, "commands", 0, {}, {"commands": json.dumps(commands)}, environment)
     exported = {"target": home / "exported"}
-    _chore(shop, "export_model", 0, exported, {}, environment)
-    _chore(shop, "online_model", 0, exported, {}, environment)
+    _fixture(workspace, "export_model", 0, exported, {}, environment)
+    _fixture(workspace, "online_model", 0, exported, {}, environment)
 
 
-def _chore(
-    shop: Workshop, module: str, size: int, inputs: dict[str, Path], options: dict[str, str],
+def _fixture(
+    workspace: Workspace, module: str, size: int, inputs: dict[str, Path], options: dict[str, str],
     environment: dict[str, str],
 ) -> None:  # fmt: skip
-    with shop.run_folder() as folder:
+    with workspace.run_folder() as folder:
         job = Job(size, folder, {name: str(path) for name, path in inputs.items()}, options)
-        shop.chore(module, job, environment)
+        workspace.fixture(module, job, environment)
 
 
 def _environment(plan: Plan, home: Path) -> dict[str, str]:

@@ -36,7 +36,7 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def await_redis_and_a_child(bench: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """Everything that it has started, once Redis and a process of a contestant or a chore are among it."""
+    """Everything that it has started, once Redis and a process of a contestant or a fixture are among it."""
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline and bench.poll() is None:
         children = psutil.Process(bench.pid).children(recursive=True)

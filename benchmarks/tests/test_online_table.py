@@ -1,4 +1,4 @@
-"""Online results: rows and ratios, the file, the page, the choice of works; what is asked."""
+"""Online results: rows and ratios, the file, the page, the choice of cases; what is asked."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.online.cases import CASES, NARROW, chosen
 from benchmarks.online.contestants import ALL, OURS, PLAIN
 from benchmarks.online.contestants import chosen as chosen_names
 from benchmarks.online.load import Load
@@ -17,7 +18,6 @@ from benchmarks.online.repo import feature_names, write_params, write_repo
 from benchmarks.online.requests import bodies, write_bodies
 from benchmarks.online.show import line
 from benchmarks.online.table import headings, markdown, rows
-from benchmarks.online.works import NARROW, WORKS, chosen
 from benchmarks.publish import PAGE, replaced
 from twinserve.errors import BadInput
 
@@ -37,8 +37,8 @@ FIGURES = (
 RESULTS = OnlineResults("make bench-online", MACHINE, "2026-01-02T03:04:05+00:00", FIGURES)
 
 
-def row(work: str, service: str) -> dict[str, str]:
-    chosen_work = chosen(work, quick=False)[0]
+def row(case: str, service: str) -> dict[str, str]:
+    chosen_work = chosen(case, quick=False)[0]
     found = next(each for each in rows(chosen_work, FIGURES) if each[0] == service)
     return dict(zip(headings(chosen_work), found, strict=True))
 
@@ -95,27 +95,27 @@ def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
 
 def test_sections_that_were_run_are_replaced(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("".join(f"<!-- bench {work.section} -->\nold\n<!-- end -->\n" for work in WORKS))
+    page.write_text("".join(f"<!-- bench {case.section} -->\nold\n<!-- end -->\n" for case in CASES))
     assert publish(RESULTS, page, tmp_path) == ["5", "tail", "start"]
     text = page.read_text()
-    assert text.count("old") == len(WORKS) - 3
+    assert text.count("old") == len(CASES) - 3
     assert "`make bench-online` on 2026-01-02" in text
     assert (tmp_path / "bench-online-5.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_page_has_a_place_for_every_work() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    for work in WORKS:
-        assert replaced(text, work.section, "marked") != text
+    for case in CASES:
+        assert replaced(text, case.section, "marked") != text
 
 
 def test_works_and_contestants_are_chosen_by_name() -> None:
-    assert chosen("", quick=False) == WORKS
-    assert [work.name for work in chosen("tail, 5", quick=False)] == ["5", "tail"]
-    assert [work.name for work in chosen("", quick=True)] == ["5", "start"]
+    assert chosen("", quick=False) == CASES
+    assert [case.name for case in chosen("tail, 5", quick=False)] == ["5", "tail"]
+    assert [case.name for case in chosen("", quick=True)] == ["5", "start"]
     assert chosen_names("ours") == {OURS.name}
     assert {each.name for each in ALL} <= chosen_names("")
-    with pytest.raises(BadInput, match="no work '6'"):
+    with pytest.raises(BadInput, match="no case '6'"):
         chosen("6", quick=False)
     with pytest.raises(BadInput, match="no contestant 'flask'"):
         chosen_names("flask")

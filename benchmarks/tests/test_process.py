@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.job import Job
 from benchmarks.process import RunFailed, run_module
-from benchmarks.workshop import Workshop
+from benchmarks.workspace import Workspace
 from twinserve.errors import TransientError
 
 HERE = "benchmarks.tests.contestants"
@@ -51,13 +51,13 @@ def test_who_takes_too_long_is_stopped_with_all_that_it_started(tmp_path: Path) 
 
 def test_a_full_disk_is_said_before_the_work(tmp_path: Path) -> None:
     with pytest.raises(TransientError, match="the join of 5 rows needs"):
-        Workshop(tmp_path / "new", {}).need(1e18, "the join of 5 rows")
+        Workspace(tmp_path / "new", {}).need(1e18, "the join of 5 rows")
 
 
 def test_scratch_is_empty_before_and_gone_after(tmp_path: Path) -> None:
-    shop = Workshop(tmp_path, {})
-    (shop.scratch / "left by a killed run").mkdir(parents=True)
-    with pytest.raises(KeyboardInterrupt), shop.at_work():
-        assert list(shop.scratch.iterdir()) == []
+    workspace = Workspace(tmp_path, {})
+    (workspace.scratch / "left by a killed run").mkdir(parents=True)
+    with pytest.raises(KeyboardInterrupt), workspace.at_work():
+        assert list(workspace.scratch.iterdir()) == []
         raise KeyboardInterrupt
-    assert not shop.scratch.exists()
+    assert not workspace.scratch.exists()

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.cases.catalogue import catalogue, chosen
+from benchmarks.cases.join import JOIN
 from benchmarks.contest import Answer
 from benchmarks.measurement import Measurement, Results
 from benchmarks.publish import PAGE, publish, replaced
 from benchmarks.race import wrong
-from benchmarks.works.catalogue import catalogue, chosen
-from benchmarks.works.join import JOIN
 from twinserve.errors import BadInput
 
 MACHINE = {"processor": "a processor, 2 cores", "memory": "4 GiB", "system": "S", "python": "3", "libraries": "l 1"}
@@ -53,18 +53,18 @@ def test_a_page_without_the_place_is_refused() -> None:
 
 def test_the_page_has_a_place_for_every_work() -> None:
     text = PAGE.read_text()
-    for work in catalogue(quick=False):
-        assert replaced(text, work.name, "marked") != text
+    for case in catalogue(quick=False):
+        assert replaced(text, case.name, "marked") != text
 
 
 def test_works_are_chosen_by_how_their_names_begin() -> None:
-    works = catalogue(quick=False)
-    assert chosen(works, "") == works
-    assert [work.name for work in chosen(works, "join, scoring")] == [
+    cases = catalogue(quick=False)
+    assert chosen(cases, "") == cases
+    assert [case.name for case in chosen(cases, "join, scoring")] == [
         "join", "scoring-gradient-boosting", "scoring-elastic-net",
     ]  # fmt: skip
     with pytest.raises(BadInput, match="no benchmark 'jion'"):
-        chosen(works, "join jion")
+        chosen(cases, "join jion")
 
 
 @pytest.mark.parametrize(

@@ -23,18 +23,18 @@ from data_pipeline.clean import clean
 from data_pipeline.cli import main
 from data_pipeline.columns import map_columns
 from data_pipeline.ingest import ingest
-from data_pipeline.interval import Interval
-from data_pipeline.offline_files import publishing
-from data_pipeline.publish import Published
 from data_pipeline.publishing.corrections import CorrectionLog
+from data_pipeline.publishing.offline_files import publishing
+from data_pipeline.publishing.publish import Published
 from data_pipeline.publishing.read_times import ReadTimes
 from data_pipeline.quarantine import Quarantine
+from data_pipeline.reading.interval import Interval
 from data_pipeline.reading.locate import locate, passed_over
 from data_pipeline.reading.source import Asked, Source
+from data_pipeline.reading.watermarks import Watermark, Watermarks
 from data_pipeline.run_folder import ViewRun
 from data_pipeline.sources import Checks, SourceRules
 from data_pipeline.validate import Places, account, explore_and_validate, sort_rows
-from data_pipeline.watermarks import Watermark, Watermarks
 from twinserve.features.feast_repo.views import ViewSpec
 from twinserve.steps.ledger import Ledger
 

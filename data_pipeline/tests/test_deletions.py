@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
-from data_pipeline.offline_files import day_files
+from data_pipeline.publishing.offline_files import day_files
 from twinserve.errors import BadInput
 from twinserve.features.stored_files.deleted_rows import DELETED
 

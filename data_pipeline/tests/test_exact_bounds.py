@@ -4,9 +4,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from data_pipeline.checks import find_bad_rows
 from data_pipeline.clean import ROW, clean_schema
 from data_pipeline.sources import Checks
+from data_pipeline.validation.checks import find_bad_rows
 
 
 def test_a_bound_beyond_2_53_is_that_number(pipeline: Any) -> None:

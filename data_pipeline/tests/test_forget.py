@@ -231,7 +231,7 @@ def test_after_a_kill_the_same_command_finishes(
 
 @pytest.mark.integration
 def test_nobody_else_may_work_meanwhile(command: Callable[..., Result], world: Path) -> None:
-    from data_pipeline.offline_files import publishing
+    from data_pipeline.publishing.offline_files import publishing
 
     with publishing(world / "locks" / "publish-driver_stats"):
         refused = command("forget", f"driver_id={GONE}", "--yes")

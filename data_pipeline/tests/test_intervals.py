@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_pipeline.interval import Interval
+from data_pipeline.reading.interval import Interval
 from twinserve.errors import BadInput
 
 Frames = Callable[..., pd.DataFrame]

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data_pipeline.changes import Changed, Changes
 from data_pipeline.clean import stored_schema
-from data_pipeline.offline_files import day_file, day_files, identity, write_day
-from data_pipeline.publish import Plan, Publisher
+from data_pipeline.publishing.changes import Changed, Changes
 from data_pipeline.publishing.corrections import Correction, CorrectionLog
+from data_pipeline.publishing.offline_files import day_file, day_files, identity, write_day
+from data_pipeline.publishing.publish import Plan, Publisher
 from data_pipeline.publishing.read_times import ReadTimes, marks
 from data_pipeline.publishing.whole_reads import WholeReads
 from data_pipeline.sources import Rule

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipeline.charts import MOST_CHARTS, charts
-from data_pipeline.first_to_look_at import change, first_to_look_at
-from data_pipeline.report import Findings, render
-from data_pipeline.verdicts import Verdict
+from data_pipeline.validation.charts import MOST_CHARTS, charts
+from data_pipeline.validation.first_to_look_at import change, first_to_look_at
+from data_pipeline.validation.report import Findings, render
+from data_pipeline.validation.verdicts import Verdict
 from twinserve.features.feast_repo.views import ViewSpec
 from twinserve.steps.ledger import Ledger
 

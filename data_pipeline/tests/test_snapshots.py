@@ -14,10 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_pipeline import offline_files
-from data_pipeline.interval import Interval
-from data_pipeline.offline_files import day_files
-from data_pipeline.publishing import snapshot
+from data_pipeline.publishing import offline_files, snapshot
+from data_pipeline.publishing.offline_files import day_files
+from data_pipeline.reading.interval import Interval
 from twinserve.errors import PermanentError
 from twinserve.features.stored_files.deleted_rows import DELETED
 from twinserve.features.stored_files.file_sizes import deletions_of

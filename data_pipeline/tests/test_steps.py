@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
-from data_pipeline.offline_files import day_files, publishing
+from data_pipeline.publishing.offline_files import day_files, publishing
 from twinserve.errors import BadInput, PermanentError, StepMissing, TransientError
 
 Frames = Callable[..., pd.DataFrame]

@@ -17,8 +17,8 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_pipeline.interval import Interval
 from data_pipeline.reading import table_reading
+from data_pipeline.reading.interval import Interval
 from data_pipeline.reading.locate import locate
 from data_pipeline.reading.source import Account
 from twinserve.errors import TransientError

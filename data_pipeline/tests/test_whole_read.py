@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data_pipeline.changes import Changed, Changes
 from data_pipeline.clean import stored_schema
-from data_pipeline.offline_files import day_files, identity, write_day
+from data_pipeline.publishing.changes import Changed, Changes
+from data_pipeline.publishing.offline_files import day_files, identity, write_day
 from data_pipeline.publishing.read_times import NEVER, ReadTimes, marks
 from data_pipeline.publishing.snapshot import Lacking, WholeRead
 from data_pipeline.publishing.whole_reads import WholeReads, compared_columns

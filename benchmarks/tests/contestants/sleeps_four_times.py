@@ -1,4 +1,4 @@
-"""Does its work, 20 ms, four times."""
+"""Does its case, 20 ms, four times."""
 
 from __future__ import annotations
 

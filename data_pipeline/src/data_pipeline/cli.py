@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from data_pipeline.interval import Interval
+from data_pipeline.reading.interval import Interval
 from data_pipeline.sample_world.command import generate
 from twinserve.command.console import report, run_app
 from twinserve.errors import BadInput

@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 
 from data_pipeline.columns import ColumnMap, map_columns
 from data_pipeline.forgetting.forgotten_keys import ForgottenKeys
-from data_pipeline.interval import Interval
+from data_pipeline.reading.interval import Interval
 from data_pipeline.reading.source import Account, Asked, Source
+from data_pipeline.reading.watermarks import Watermark, Watermarks
 from data_pipeline.run_folder import ViewRun
 from data_pipeline.sources import Snapshot, SourceRules
-from data_pipeline.watermarks import Watermark, Watermarks
 from twinserve.features.feast_repo.views import ViewSpec
 from twinserve.files.atomic import atomic_file
 from twinserve.source_values.plain_columns import readable_column

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from data_pipeline.changes import Changes
+from data_pipeline.publishing.changes import Changes
 from twinserve.errors import StepMissing
 from twinserve.features.feast_repo.views import ViewSpec
 from twinserve.files.atomic import write_atomically

@@ -14,22 +14,29 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_pipeline.bad_rows import BadRows
-from data_pipeline.checks import find_bad_rows
 from data_pipeline.clean import LAST, ROW
-from data_pipeline.offline_files import newest_event, newest_rows, publishing
-from data_pipeline.publish import Plan, Publisher
 from data_pipeline.publishing.corrections import Correction, CorrectionLog, write_corrections
+from data_pipeline.publishing.offline_files import newest_event, newest_rows, publishing
+from data_pipeline.publishing.publish import Plan, Publisher
 from data_pipeline.publishing.read_times import ReadTimes
 from data_pipeline.publishing.settle import settle
 from data_pipeline.publishing.snapshot import Lacking, WholeRead, drop_undeleted
 from data_pipeline.publishing.stored_columns import refuse_lost_columns, renamed
 from data_pipeline.quarantine import Quarantine, SetAside, write_rows
 from data_pipeline.raw_rows import originals, without_order
-from data_pipeline.report import Findings, render
+from data_pipeline.reading.watermarks import Watermark, Watermarks
 from data_pipeline.run_folder import ViewRun
 from data_pipeline.sources import Checks, SourceRules
-from data_pipeline.verdicts import Batch, Verdict, judge, judge_corrections, judge_deletions, judge_late_deletions
-from data_pipeline.watermarks import Watermark, Watermarks
+from data_pipeline.validation.checks import find_bad_rows
+from data_pipeline.validation.report import Findings, render
+from data_pipeline.validation.verdicts import (
+    Batch,
+    Verdict,
+    judge,
+    judge_corrections,
+    judge_deletions,
+    judge_late_deletions,
+)
 from twinserve.errors import PermanentError, StepMissing
 from twinserve.features.feast_repo.views import ViewSpec
 from twinserve.features.stored_files.deleted_rows import DELETED

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from data_pipeline.forgetting.forgotten_keys import ForgottenKeys
+from data_pipeline.reading.watermarks import Watermarks
 from data_pipeline.run_folder import ViewRun, runs_after
 from data_pipeline.sources import SourceRules, load_sources
-from data_pipeline.watermarks import Watermarks
 from twinserve.errors import BadInput
 from twinserve.features.feast_repo.views import ViewSpec
 from twinserve.settings import Settings, load_settings, safe_name

@@ -27,7 +27,7 @@ from data_pipeline.forgetting.entity_key import (
 from data_pipeline.forgetting.forgotten_keys import ForgottenKeys, put_on_list, take_off_list
 from data_pipeline.forgetting.held_runs import OWN, HeldRuns
 from data_pipeline.forgetting.offline_rows import forget_read_times, forget_staged, forget_stored
-from data_pipeline.offline_files import publishing
+from data_pipeline.publishing.offline_files import publishing
 from data_pipeline.publishing.read_times import ReadTimes
 from data_pipeline.sources import SourceRules, load_sources
 from twinserve.errors import BadInput

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from data_pipeline.forgetting.entity_key import KeyColumns
 from data_pipeline.forgetting.parquet_rows import rows_by_columns
-from data_pipeline.offline_files import day_files, identity, read_day
+from data_pipeline.publishing.offline_files import day_files, identity, read_day
 from data_pipeline.publishing.read_times import NEVER, ReadTimes, marks
 from data_pipeline.publishing.whole_reads import WholeReads
 from twinserve.features.feast_repo.views import ViewSpec

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_pipeline.offline_files import identity
+from data_pipeline.publishing.offline_files import identity
 from twinserve.features.feast_repo.views import ViewSpec
 from twinserve.features.stored_files.deleted_rows import DELETED
 from twinserve.files.atomic import atomic_file

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from data_pipeline.offline_files import StoredDay, day_file, differs, identity
 from data_pipeline.publishing.corrections import Correction, Decision, corrections
+from data_pipeline.publishing.offline_files import StoredDay, day_file, differs, identity
 from data_pipeline.sources import Rule
 from twinserve.errors import BadInput
 from twinserve.features.feast_repo.views import ViewSpec

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from data_pipeline.clean import LAST, ROW
-from data_pipeline.offline_files import differs, identity
 from data_pipeline.publishing.corrections import Correction, Decision, corrections
+from data_pipeline.publishing.offline_files import differs, identity
 from data_pipeline.sources import Rule
 from twinserve.features.feast_repo.views import ViewSpec
 

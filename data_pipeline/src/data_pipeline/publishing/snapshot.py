@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_pipeline.changes import Changes
-from data_pipeline.offline_files import by_day, day_files, identity, read_day, write_day
+from data_pipeline.publishing.changes import Changes
+from data_pipeline.publishing.offline_files import by_day, day_files, identity, read_day, write_day
 from data_pipeline.publishing.read_times import Marks, ReadTimes, marks
 from data_pipeline.publishing.whole_reads import WholeReads, compared_columns
 from data_pipeline.sources import Snapshot

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_pipeline.clean import stored_schema
-from data_pipeline.offline_files import day_files, differs, identity
+from data_pipeline.publishing.offline_files import day_files, differs, identity
 from data_pipeline.publishing.stored_types import as_declared, is_faithful, told_apart
 from twinserve.errors import BadInput
 from twinserve.features.feast_repo.views import ViewSpec

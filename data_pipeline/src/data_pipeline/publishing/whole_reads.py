@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_pipeline.offline_files import identity
+from data_pipeline.publishing.offline_files import identity
 from data_pipeline.publishing.read_times import NEVER, Marks, Numbers, marks
 from data_pipeline.sources import Snapshot
 from twinserve.errors import PermanentError

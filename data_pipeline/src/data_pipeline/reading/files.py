@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from data_pipeline.reading.source import CHUNK_ROWS, Account, Asked, Source, arrived
-from data_pipeline.watermarks import Seen
+from data_pipeline.reading.watermarks import Seen
 from twinserve.errors import BadInput, TransientError
 from twinserve.files.table_file import ENDINGS, TableFile, is_table
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_pipeline.columns import ColumnMap
-from data_pipeline.interval import Interval
-from data_pipeline.watermarks import Seen, Watermark
+from data_pipeline.reading.interval import Interval
+from data_pipeline.reading.watermarks import Seen, Watermark
 from twinserve.errors import TransientError
 from twinserve.source_values.plain_columns import plain_table
 from twinserve.values.times import INSTANT, as_instants

@@ -10,10 +10,10 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from data_pipeline.interval import Interval
 from data_pipeline.reading.arrival_column import ArrivalColumn
+from data_pipeline.reading.interval import Interval
 from data_pipeline.reading.source import CHUNK_ROWS, Account, Asked, arrived
-from data_pipeline.watermarks import Seen, Watermark
+from data_pipeline.reading.watermarks import Seen, Watermark
 from twinserve.source_values.from_python import column_of
 from twinserve.source_values.plain_columns import plain_table
 

@@ -21,10 +21,10 @@ def generate(
     force: Annotated[bool, typer.Option("--force", help="replace tables that generate did not write")] = False,
 ) -> None:
     """Write a sample world: source database and batch request file."""
+    from data_pipeline.reading.watermarks import Watermarks
     from data_pipeline.sample_world.generate import generate as write_world
     from data_pipeline.sample_world.parameters import WorldParameters, world_end
     from data_pipeline.sample_world.targets import target_for
-    from data_pipeline.watermarks import Watermarks
     from twinserve.settings import load_settings
     from twinserve.values.databases import parse_url, public_name
 

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from benchmarks.contest import Answer, Contestant, Sizes, Work
+from benchmarks.cases.batch import CLOSE
+from benchmarks.contest import Answer, Case, Contestant, Sizes
 from benchmarks.job import Facts, Job
-from benchmarks.works.batch import CLOSE
-from benchmarks.workshop import Workshop
+from benchmarks.workspace import Workspace
 from benchmarks.world import environment, made_file, ready_world, trained
 
 SEED = 7
@@ -26,25 +26,25 @@ def batches(size: int) -> int:
 
 
 @contextmanager
-def inputs(shop: Workshop, size: int, plan: str, preset: str) -> Iterator[dict[str, str]]:
+def inputs(workspace: Workspace, size: int, plan: str, preset: str) -> Iterator[dict[str, str]]:
     """A champion of the preset, and rows of its features."""
-    world = ready_world(shop, plan)
-    exported = trained(shop, world, preset)
+    world = ready_world(workspace, plan)
+    exported = trained(workspace, world, preset)
     name = f"scoring-rows-{world.name}-{preset}.npy"
     options = {"seed": str(SEED)}
-    rows = made_file(shop, name, lambda folder: Job(LARGEST * FEWEST, folder, exported, options), "scoring_rows")
+    rows = made_file(workspace, name, lambda folder: Job(LARGEST * FEWEST, folder, exported, options), "scoring_rows")
     yield {**exported, "world": str(world), "preset": preset, "rows": str(rows), "batches": str(batches(size))}
 
 
-def check(shop: Workshop, job: Job, _facts: Facts) -> Answer:
+def check(workspace: Workspace, job: Job, _facts: Facts) -> Answer:
     """Each score against `predict_proba`."""
-    with shop.run_folder() as folder:
+    with workspace.run_folder() as folder:
         words = {**job.inputs, "scores": str(job.folder / "scores.npy")}
-        found = shop.chore("score_answer", Job(job.size, folder, words)).facts
+        found = workspace.fixture("score_answer", Job(job.size, folder, words)).facts
     return Answer(found["rows"], 0, found["largest_difference"] <= CLOSE)
 
 
-def in_world(_shop: Workshop, job: Job) -> dict[str, str]:
+def in_world(_workspace: Workspace, job: Job) -> dict[str, str]:
     """The model is in the world's registry."""
     return environment(Path(job.inputs["world"]), job.inputs["preset"])
 
@@ -53,9 +53,9 @@ def _at_once(name: str, module: str, *, ours: bool = False) -> Contestant:
     return Contestant(name, module, ours=ours, options=AT_ONCE, pair="at once")
 
 
-def scoring(plan: str, preset: str) -> Work:
-    """The work on the model that a preset of `params.yaml` makes."""
-    return Work(
+def scoring(plan: str, preset: str) -> Case:
+    """The case on the model that a preset of `params.yaml` makes."""
+    return Case(
         name=f"scoring-{preset.replace('_', '-')}",
         title=f"Scoring alone, preset `{preset}`",
         unit="rows a batch",

@@ -26,7 +26,7 @@ GIB = 1 << 30
 
 
 @dataclass(frozen=True)
-class Workshop:
+class Workspace:
     """A folder, and the environment of the processes that work in it.
 
     Attributes:
@@ -91,13 +91,13 @@ class Workshop:
         environment = {**self.environment, **own, **more}
         return run_module(module, job, environment, self.limit_seconds, self.failed_log)
 
-    def chore(self, module: str, job: Job, more: Mapping[str, str] | None = None) -> Run:
-        """Run a module of `benchmarks.chores`: data, references, comparisons."""
+    def fixture(self, module: str, job: Job, more: Mapping[str, str] | None = None) -> Run:
+        """Run a module of `benchmarks.fixtures`: data, references, comparisons."""
         environment = {**self.environment, **(more or {})}
-        return run_module(f"benchmarks.chores.{module}", job, environment, CHORE_SECONDS, self.failed_log)
+        return run_module(f"benchmarks.fixtures.{module}", job, environment, CHORE_SECONDS, self.failed_log)
 
     def need(self, size: float, what: str) -> None:
-        """Refuse before the work what would fail in it.
+        """Refuse before the case what would fail in it.
 
         Raises:
             TransientError: the disk has not so many bytes free.
@@ -110,7 +110,7 @@ class Workshop:
             )
 
 
-def workshop(settings: Settings) -> Workshop:
+def open_workspace(settings: Settings) -> Workspace:
     """Our folder; processes with our settings only, whatever servers the user's own settings name."""
     folder = settings.home / "benchmarks"
     outer = child_environment(settings)
@@ -118,4 +118,4 @@ def workshop(settings: Settings) -> Workshop:
     # a contestant's second start is like that of an installed program, and the checkout stays as it is
     own.pop("PYTHONDONTWRITEBYTECODE", None)
     own["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
-    return Workshop(folder, {**own, f"{PREFIX}HOME": str(folder / "scratch" / "home")})
+    return Workspace(folder, {**own, f"{PREFIX}HOME": str(folder / "scratch" / "home")})

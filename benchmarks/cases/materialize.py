@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from benchmarks.chores.item_features import BEGIN, HOURS
-from benchmarks.contest import Answer, Contestant, Sizes, Work
+from benchmarks.cases.items_data import FILE, TWINSERVE, Part, feast_repo, features_file
+from benchmarks.contest import Answer, Case, Contestant, Sizes
+from benchmarks.fixtures.item_features import BEGIN, HOURS
 from benchmarks.job import Facts, Job
-from benchmarks.works.items_data import FILE, TWINSERVE, Part, feast_repo, features_file
-from benchmarks.workshop import Workshop
+from benchmarks.workspace import Workspace
 from twinserve.embedded.redis import leased_redis
 from twinserve.settings import load_settings
 
@@ -21,13 +21,13 @@ DISK_BYTES_A_KEY = 2_000  # 24 rows of features, and Redis' append-only file
 
 
 @contextmanager
-def inputs(shop: Workshop, size: int) -> Iterator[dict[str, str]]:
+def inputs(workspace: Workspace, size: int) -> Iterator[dict[str, str]]:
     """Features, a Redis, and a feature repo for each engine."""
-    shop.need(size * DISK_BYTES_A_KEY, f"materializing {size:,} keys")
-    features = features_file(shop, size)
-    with leased_redis(load_settings(home=shop.scratch / "redis-home", redis_url=None)) as url:
+    workspace.need(size * DISK_BYTES_A_KEY, f"materializing {size:,} keys")
+    features = features_file(workspace, size)
+    with leased_redis(load_settings(home=workspace.scratch / "redis-home", redis_url=None)) as url:
         online: Part = {"type": "redis", "connection_string": url.removeprefix("redis://").replace("/0", ",db=0")}
-        repo = partial(_repo, shop, features, online)
+        repo = partial(_repo, workspace, features, online)
         yield {
             "features": str(features),
             "redis_url": url,
@@ -39,14 +39,14 @@ def inputs(shop: Workshop, size: int) -> Iterator[dict[str, str]]:
         }
 
 
-def check(shop: Workshop, job: Job, facts: Facts) -> Answer:
+def check(workspace: Workspace, job: Job, facts: Facts) -> Answer:
     """Against what the first contestant to be run at this size has written: Feast's own engine, where it takes part."""
     if "rows" in facts:
         return Answer(int(facts["rows"]), note="written nowhere")
-    with shop.run_folder() as folder:
-        found = shop.chore("redis_digest", Job(job.size, folder, {"redis_url": job.inputs["redis_url"]})).facts
+    with workspace.run_folder() as folder:
+        found = workspace.fixture("redis_digest", Job(job.size, folder, {"redis_url": job.inputs["redis_url"]})).facts
     rows, lost = found["rows"], job.size - found["rows"]
-    kept = shop.scratch / f"redis-digest-{job.size}"
+    kept = workspace.scratch / f"redis-digest-{job.size}"
     if not kept.exists():
         kept.write_text(found["content"], encoding="utf-8")
         alone = job.options["repo"] == "twinserve_repo"  # runs last
@@ -55,14 +55,14 @@ def check(shop: Workshop, job: Job, facts: Facts) -> Answer:
 
 
 def _repo(
-    shop: Workshop, features: Path, online: Part, name: str, offline: Part,
+    workspace: Workspace, features: Path, online: Part, name: str, offline: Part,
     engine: Part,
 ) -> str:  # fmt: skip
     store: Part = {"offline_store": offline, "online_store": online, "batch_engine": engine}
-    return feast_repo(shop, name, features, store)
+    return feast_repo(workspace, name, features, store)
 
 
-MATERIALIZE = Work(
+MATERIALIZE = Case(
     name="materialize",
     title="Materialization of the latest of 24 rows of each key to an empty Redis",
     unit="keys",

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from benchmarks.contest import Answer, Contestant, Sizes, Work
+from benchmarks.contest import Answer, Case, Contestant, Sizes
 from benchmarks.job import Facts, Job
-from benchmarks.workshop import Workshop
+from benchmarks.workspace import Workspace
 from benchmarks.world import environment, made_file, ready_world, trained
 
 PRESET = "gradient_boosting"
@@ -22,14 +22,14 @@ PREFIX = "bench-"
 
 
 @contextmanager
-def inputs(shop: Workshop, size: int, plan: str) -> Iterator[dict[str, str]]:
+def inputs(workspace: Workspace, size: int, plan: str) -> Iterator[dict[str, str]]:
     """A world with a champion, and entity rows for it; what the runs leave in that world is removed."""
-    shop.need(size * DISK_BYTES_A_ROW, f"a batch of {size:,} rows")
-    world = ready_world(shop, plan)
-    exported = trained(shop, world, PRESET)
+    workspace.need(size * DISK_BYTES_A_ROW, f"a batch of {size:,} rows")
+    world = ready_world(workspace, plan)
+    exported = trained(workspace, world, PRESET)
     options = {"seed": str(SEED)}
     name = f"batch-rows-{world.name}-{size}.parquet"
-    rows = made_file(shop, name, lambda folder: Job(size, folder, exported, options), "batch_rows")
+    rows = made_file(workspace, name, lambda folder: Job(size, folder, exported, options), "batch_rows")
     _tidy(world)
     try:
         yield {**exported, "world": str(world), "entity_rows": str(rows), "run_key": PREFIX}
@@ -37,16 +37,16 @@ def inputs(shop: Workshop, size: int, plan: str) -> Iterator[dict[str, str]]:
         _tidy(world)
 
 
-def check(shop: Workshop, job: Job, facts: Facts) -> Answer:
+def check(workspace: Workspace, job: Job, facts: Facts) -> Answer:
     """Rows against the input, scores of some against pandas and scikit-learn."""
     answer = Path(facts["result"]["output"]) if "result" in facts else job.output
-    with shop.run_folder() as folder:
-        found = shop.chore("batch_answer", Job(job.size, folder, {**job.inputs, "answer": str(answer)})).facts
+    with workspace.run_folder() as folder:
+        found = workspace.fixture("batch_answer", Job(job.size, folder, {**job.inputs, "answer": str(answer)})).facts
     same = found["largest_difference"] <= CLOSE and (found["same_keys"] or found["lost"] > 0)
     return Answer(found["rows"], found["lost"], same, found["ordered"])
 
 
-def in_world(_shop: Workshop, job: Job) -> dict[str, str]:
+def in_world(_workspace: Workspace, job: Job) -> dict[str, str]:
     """Our commands work in the world's home."""
     return environment(Path(job.inputs["world"]), PRESET)
 
@@ -57,9 +57,9 @@ def _tidy(world: Path) -> None:
             shutil.rmtree(left)
 
 
-def batch(plan: str) -> Work:
-    """The work, in the world of a section of `world.yaml`."""
-    return Work(
+def batch(plan: str) -> Case:
+    """The case, in the world of a section of `world.yaml`."""
+    return Case(
         name="batch",
         title="Batch: read the input, join its features, predict, write",
         unit="rows",

@@ -9,10 +9,10 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from data_pipeline.changes import Changes
-from data_pipeline.offline_files import by_day, identity, read_day, write_day
+from data_pipeline.publishing.changes import Changes
 from data_pipeline.publishing.corrections import Correction, CorrectionLog
 from data_pipeline.publishing.day_merge import DayMerge, merge_day
+from data_pipeline.publishing.offline_files import by_day, identity, read_day, write_day
 from data_pipeline.publishing.read_times import ReadTimes, marks
 from data_pipeline.publishing.stored_columns import refuse_mixed
 from data_pipeline.publishing.whole_reads import WholeReads

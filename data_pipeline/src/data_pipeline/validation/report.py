@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from data_pipeline.charts import MOST_CHARTS, charts
-from data_pipeline.first_to_look_at import first_to_look_at
 from data_pipeline.publishing.corrections import Correction
-from data_pipeline.verdicts import Verdict
+from data_pipeline.validation.charts import MOST_CHARTS, charts
+from data_pipeline.validation.first_to_look_at import first_to_look_at
+from data_pipeline.validation.verdicts import Verdict
 from twinserve.features.feast_repo.views import ViewSpec
 from twinserve.steps.ledger import Ledger
 
@@ -54,7 +54,9 @@ class Findings:
 
 def render(view: ViewSpec, findings: Findings) -> str:
     """The report as HTML text."""
-    pages = Environment(loader=PackageLoader("data_pipeline", "templates"), autoescape=True, undefined=StrictUndefined)
+    pages = Environment(
+        loader=PackageLoader("data_pipeline.validation", "templates"), autoescape=True, undefined=StrictUndefined
+    )
     features = list(view.features)
     drawn = first_to_look_at(findings.good, findings.before, features, findings.reasons, MOST_CHARTS)
     return pages.get_template("report.html.j2").render(

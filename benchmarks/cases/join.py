@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from benchmarks.contest import Answer, Contestant, Sizes, Work
-from benchmarks.job import Facts, Job
-from benchmarks.works.items_data import (
+from benchmarks.cases.items_data import (
     DUCKDB,
     FILE,
     JOIN_KEYS,
@@ -18,7 +16,9 @@ from benchmarks.works.items_data import (
     join_reference,
     right_hashes,
 )
-from benchmarks.workshop import Workshop
+from benchmarks.contest import Answer, Case, Contestant, Sizes
+from benchmarks.job import Facts, Job
+from benchmarks.workspace import Workspace
 
 MILLION = 1_000_000
 # the input, an answer twice as wide, and what a sort of it may spill
@@ -26,34 +26,35 @@ DISK_BYTES_A_ROW = 100
 
 
 @contextmanager
-def inputs(shop: Workshop, size: int) -> Iterator[dict[str, str]]:
+def inputs(workspace: Workspace, size: int) -> Iterator[dict[str, str]]:
     """The two files, and a feature repo for each offline store."""
-    shop.need(size * DISK_BYTES_A_ROW, f"the join of {size:,} rows")
-    features = features_file(shop, JOIN_KEYS)
+    workspace.need(size * DISK_BYTES_A_ROW, f"the join of {size:,} rows")
+    features = features_file(workspace, JOIN_KEYS)
     stores = {"twinserve": TWINSERVE, "file": FILE, "duckdb": DUCKDB}
     repos = {
-        f"{name}_repo": feast_repo(shop, name, features, {"offline_store": store}) for name, store in stores.items()
+        f"{name}_repo": feast_repo(workspace, name, features, {"offline_store": store})
+        for name, store in stores.items()
     }
-    yield {"features": str(features), "entity_rows": str(entity_rows_file(shop, size)), **repos}
+    yield {"features": str(features), "entity_rows": str(entity_rows_file(workspace, size)), **repos}
 
 
-def check(shop: Workshop, job: Job, _facts: Facts) -> Answer:
+def check(workspace: Workspace, job: Job, _facts: Facts) -> Answer:
     """Against the reference: same rows, in the input's order or in another, or some missing and the others right."""
-    right = join_reference(shop, job.size)
-    found = _digests(shop, job)
+    right = join_reference(workspace, job.size)
+    found = _digests(workspace, job)
     lost = right["rows"] - found["rows"]
     same = found["content"] == right["content"]
-    if lost > 0 and (hashes := right_hashes(shop, job.size)):
-        same = _digests(shop, job, hashes=str(hashes))["foreign"] == 0
+    if lost > 0 and (hashes := right_hashes(workspace, job.size)):
+        same = _digests(workspace, job, hashes=str(hashes))["foreign"] == 0
     return Answer(found["rows"], lost, same, found["sequence"] == right["sequence"])
 
 
-def _digests(shop: Workshop, job: Job, **more: str) -> dict[str, int]:
-    with shop.run_folder() as folder:
-        return shop.chore("join_answer", Job(job.size, folder, {"answer": str(job.output), **more})).facts
+def _digests(workspace: Workspace, job: Job, **more: str) -> dict[str, int]:
+    with workspace.run_folder() as folder:
+        return workspace.fixture("join_answer", Job(job.size, folder, {"answer": str(job.output), **more})).facts
 
 
-JOIN = Work(
+JOIN = Case(
     name="join",
     title="Point-in-time join of entity rows to 240,000 feature rows, to Parquet",
     unit="entity rows",

@@ -1,1 +1,0 @@
-"""Work around the measured one, in processes of its own: data, references, comparisons."""
