@@ -121,9 +121,9 @@ lint: setup ## Style (ruff), types (mypy), and who may import whom (import-linte
 	@$(BIN)/lint-imports
 
 .PHONY: bench
-bench: .uv/bench.stamp ## What the work costs, beside named baselines; ONLY="join", QUICK=1, LARGE=1, PUBLISH=1
+bench: .uv/bench.stamp ## What the work costs, beside named baselines; ONLY="join", QUICK=1, LARGE=1, PUBLISH=1, OLDER=folder
 	@$(BIN)/python -m benchmarks run --only "$(ONLY)" \
-		$(if $(QUICK),--quick) $(if $(LARGE),--large) $(if $(PUBLISH),--publish)
+		$(if $(QUICK),--quick) $(if $(LARGE),--large) $(if $(PUBLISH),--publish) $(if $(OLDER),--older "$(OLDER)")
 
 .PHONY: bench-online
 bench-online: .uv/bench.stamp ## The online service under load, beside others; ONLY="5 tail", CONTESTANTS="ours bare-asgi"

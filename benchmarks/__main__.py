@@ -36,11 +36,16 @@ def run(
     ] = False,
     publish: Annotated[bool, typer.Option("--publish", help="write table and pictures into docs/")] = False,
     runs: Annotated[int, typer.Option(min=1, help="of each contestant at each size")] = RUNS,
+    older: Annotated[
+        Path | None, typer.Option(help="a checked out tree with its environment: its steps beside ours")
+    ] = None,
 ) -> None:
     """Measure, compare answers, print the table; fail if a contestant did, or gave a wrong answer."""
     if publish and quick:
         raise BadInput("quick figures say nothing", fix="Leave out QUICK or PUBLISH")
-    settings, cases = load_settings(), chosen(catalogue(quick=quick), only)
+    if older and not (older / ".venv" / "bin" / "data-pipeline").exists():
+        raise BadInput(f"no environment with our commands in {older}", fix="Run `make setup` there")
+    settings, cases = load_settings(), chosen(catalogue(quick=quick, older=older and older.absolute()), only)
     sizes = {case.name: case.sizes.chosen(quick=quick, large=large) for case in cases}
     workspace = open_workspace(settings)
     command = _command(only, runs, quick=quick, large=large)

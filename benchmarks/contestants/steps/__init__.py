@@ -1,0 +1,1 @@
+"""From sample data to predictions, step by step."""
