@@ -24,8 +24,8 @@ from small_feature_repo import write_feature_repo
 from data_pipeline.clean import clean
 from data_pipeline.ingest import ingest
 from data_pipeline.reading.locate import locate
+from data_pipeline.step_context import Workplace
 from data_pipeline.validate import explore_and_validate
-from data_pipeline.workplace import Workplace
 from twinserve.embedded.redis import leased_redis
 from twinserve.errors import BadInput
 from twinserve.features.feast_repo.definitions import _imported_from, load_definitions, load_views

@@ -315,7 +315,7 @@ def test_rows_staged_for_another_interval_are_written_first(world: World, monkey
     expected = world.by(world.store("local"))
     world.redis.flushall()
     with monkeypatch.context() as patch:
-        patch.setattr("twinserve.features.materialization.online_write.write_rows", interrupted)
+        patch.setattr("twinserve.features.materialization.view_write.write_rows", interrupted)
         with pytest.raises(KeyboardInterrupt):
             world.store().materialize(START, END)
     world.store().materialize(START, END - timedelta(days=3))

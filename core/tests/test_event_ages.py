@@ -6,8 +6,8 @@ import pytest
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from twinserve.features.online_store import event_ages
-from twinserve.features.online_store.event_ages import all_fresh, event_statuses
+from twinserve.features.online_store import freshness as event_ages
+from twinserve.features.online_store.freshness import all_fresh, event_statuses
 from twinserve.features.redis.layout import DELETED_MARK
 from twinserve.missing import Status
 

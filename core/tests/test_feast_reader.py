@@ -15,9 +15,9 @@ import pytest
 
 from twinserve.contract import Contract, MissingPolicy, Output, Tolerance, build_contract
 from twinserve.errors import TransientError
+from twinserve.features.feast_repo.online_store_kind import way_to_read
 from twinserve.features.feast_repo.service import describe_service
 from twinserve.features.feast_repo.store import apply_definitions, open_store
-from twinserve.features.feast_repo.way_to_read import way_to_read
 from twinserve.features.online import open_reader
 from twinserve.features.online_store.feast_reader import FeastReader
 from twinserve.features.online_store.redis_cluster import ClusterLink

@@ -199,7 +199,7 @@ def test_rows_staged_for_another_definition_are_dropped(
     settings: Settings, world: str, feature_repo: Repo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("twinserve.features.materialization.online_write.write_rows", stopped)
+        patch.setattr("twinserve.features.materialization.view_write.write_rows", stopped)
         with pytest.raises(KeyboardInterrupt):
             run(settings, world)
         assert len(list((settings.home / "materialize").glob("*.parquet"))) == 1

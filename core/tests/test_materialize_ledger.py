@@ -14,7 +14,8 @@ import redis
 
 from twinserve.errors import TransientError
 from twinserve.features.feast_repo.store import apply_definitions
-from twinserve.features.materialization import online_write, redis_writer
+from twinserve.features.materialization import redis_writer
+from twinserve.features.materialization import view_write as online_write
 from twinserve.features.materialization.materialize import materialize
 from twinserve.features.materialization.staged_rows import StagedRows, stage_rows
 from twinserve.features.redis.layout import redis_key

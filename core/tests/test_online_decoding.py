@@ -17,7 +17,7 @@ from twinserve.contract import Contract
 from twinserve.errors import PermanentError
 from twinserve.features.feast_repo.views import ServedFeature, ServiceSpec
 from twinserve.features.online_store import hash_rows
-from twinserve.features.online_store.event_ages import all_fresh, event_statuses
+from twinserve.features.online_store.freshness import all_fresh, event_statuses
 from twinserve.features.online_store.hash_rows import decoded
 from twinserve.features.online_store.read_plan import HashPlan, Keys, read_plan
 from twinserve.features.redis.layout import (

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from twinserve.errors import TransientError
 from twinserve.features.feast_repo.online_view import OnlineView
-from twinserve.features.materialization.online_write import collect
 from twinserve.features.materialization.redis_writer import Note, write_rows
+from twinserve.features.materialization.view_write import collect
 from twinserve.features.redis.layout import decode_event_time, decode_value, event_time_field, feature_field, redis_key
 
 pytestmark = pytest.mark.integration
@@ -130,7 +130,7 @@ def test_rows_too_wide_for_little_memory_are_collected_with_more(
     columns = {"id": np.arange(20_000), "at": np.full(20_000, 0, "datetime64[us]")}
     table = pa.table({**columns, **{name: np.random.default_rng(1).normal(size=20_000) for name in names}})
     pq.write_table(table, tmp_path / "wide.parquet")
-    monkeypatch.setattr("twinserve.features.materialization.online_write.MEMORY", 8 << 20)
+    monkeypatch.setattr("twinserve.features.materialization.view_write.MEMORY", 8 << 20)
     view, paths = view_of(dict.fromkeys(names, "DOUBLE")), [tmp_path / "wide.parquet"]
     with pytest.raises(TransientError, match="out of memory"):
         collect(

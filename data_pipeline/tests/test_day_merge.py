@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipeline.clean import LAST, ROW, clean_schema, stored_schema
+from data_pipeline.publishing.contradictions import settle
 from data_pipeline.publishing.corrections import corrections
 from data_pipeline.publishing.day_merge import merge_day
 from data_pipeline.publishing.offline_files import StoredDay
-from data_pipeline.publishing.settle import settle
 from data_pipeline.sources import Rule
 from twinserve.errors import BadInput
 from twinserve.features.feast_repo.views import ViewSpec

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_pipeline.publishing import offline_files, snapshot
+from data_pipeline.publishing import offline_files
+from data_pipeline.publishing import source_deletions as snapshot
 from data_pipeline.publishing.offline_files import day_files
 from data_pipeline.reading.interval import Interval
 from twinserve.errors import PermanentError

@@ -17,7 +17,7 @@ from data_pipeline.clean import stored_schema
 from data_pipeline.publishing.changes import Changed, Changes
 from data_pipeline.publishing.offline_files import day_files, identity, write_day
 from data_pipeline.publishing.read_times import NEVER, ReadTimes, marks
-from data_pipeline.publishing.snapshot import Lacking, WholeRead
+from data_pipeline.publishing.source_deletions import Lacking, WholeRead
 from data_pipeline.publishing.whole_reads import WholeReads, compared_columns
 from data_pipeline.sources import Snapshot
 from twinserve.errors import PermanentError

@@ -15,9 +15,9 @@ from serving_worlds import FRESH, World
 from starlette.types import Message
 
 from model_serving.online.composition import serving_builder
-from model_serving.online.http.bodies import LARGE_AT_ONCE, SMALL_BYTES, Bodies, ClientGone
+from model_serving.online.http.body_reader import LARGE_AT_ONCE, SMALL_BYTES, Bodies, ClientGone
+from model_serving.online.http.connections.connection_limits import Limits, Register
 from model_serving.online.http.connections.protocol import Connection
-from model_serving.online.http.connections.register import Limits, Register
 from model_serving.online.http.endpoint import InferenceEndpoint
 from model_serving.online.inference.readiness import Readiness
 from model_serving.online.inference.refusals import Refusal

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from raw_http import Answered, Listening, answers, head, listening, next_answer, post, until_closed
 from waiting import until
 
+from model_serving.online.http.connections.connection_limits import GUESTS, Limits
 from model_serving.online.http.connections.protocol import MOST_HEADERS, MOST_URL_BYTES, STEP, Connection
-from model_serving.online.http.connections.register import GUESTS, Limits
 
 OFFER = (
     "Connection: Upgrade, HTTP2-Settings",

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from request_shapes import DRIVERS, MOST, SHOPS, TRIPS, refusal
 
-from model_serving.online.http.body_limits import refuse_swollen
+from model_serving.online.http.json_size import refuse_swollen
 from model_serving.online.http.parsing import parse_request
 from model_serving.online.inference.refusals import Refusal
 from model_serving.online.inference.schemas import MAX_TEXT_KEY, RequestShape

@@ -12,7 +12,7 @@ import pytest
 from model_serving.online import application as application_module
 from model_serving.online.application import OnlineApplication
 from model_serving.online.inference.readiness import Readiness
-from model_serving.online.process.preparation import Preparation
+from model_serving.online.process.load_state import Preparation
 from twinserve.settings import Settings
 
 READY = Preparation("ready", folder="/bundle")

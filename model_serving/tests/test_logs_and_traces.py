@@ -20,7 +20,7 @@ from waiting import until
 
 from model_serving.online.process.garbage import no_automatic_collection
 from model_serving.online.telemetry.access_log import AccessLog
-from model_serving.online.telemetry.queued_log import MOST_WAITING, queued_logging
+from model_serving.online.telemetry.queued_logging import MOST_WAITING, queued_logging
 from model_serving.online.telemetry.tracing import LAST_SECONDS, Tracer
 
 SCOPE = {"method": "POST", "path": "/inference", "client": ("10.0.0.1", 1), "headers": [(b"x-request-id", b"abc")]}

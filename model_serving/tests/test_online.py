@@ -35,13 +35,13 @@ from serving_worlds import (
 
 from model_serving.online.application import OnlineApplication
 from model_serving.online.composition import serving_builder
-from model_serving.online.http.documentation import openapi
+from model_serving.online.http.openapi import openapi
 from model_serving.online.inference.batcher import Batcher
 from model_serving.online.inference.data_plane import Choice, InferencePlane
 from model_serving.online.inference.readiness import Readiness
 from model_serving.online.inference.refusals import CODES, Refusal
 from model_serving.online.inference.schemas import InferenceRequest
-from model_serving.online.process.preparation import Preparation
+from model_serving.online.process.load_state import Preparation
 from model_serving.online.telemetry.metrics import InferenceMetrics
 from twinserve.contract import Contract
 from twinserve.errors import ContractMismatch

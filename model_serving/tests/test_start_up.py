@@ -17,9 +17,9 @@ from waiting import until
 
 from model_serving.online.process.child_process import ChildProcess
 from model_serving.online.process.feature_check import REMEMBERED
-from model_serving.online.process.preparation import read_preparation
-from model_serving.online.process.prepare import prepare
-from model_serving.online.process.preparer import Preparer
+from model_serving.online.process.load_champion import prepare
+from model_serving.online.process.load_state import read_preparation
+from model_serving.online.process.model_loader import Preparer
 from twinserve.errors import ContractMismatch, StepMissing, TransientError
 from twinserve.model.model_bundle import FILES, load_prepared
 from twinserve.settings import child_environment
@@ -145,7 +145,7 @@ def test_a_worker_imports_neither_feast_nor_mlflow(rides: World, tmp_path: Path)
 
 def test_a_child_ends_when_its_parent_is_gone_and_fails_with_our_errors(rides: World) -> None:
     renamed = rides.renamed("nobody")
-    child = ChildProcess("model_serving.online.process.prepare", renamed.environment)
+    child = ChildProcess("model_serving.online.process.load_champion", renamed.environment)
     with pytest.raises(StepMissing, match="has no champion") as raised:
         child.outcome()
     assert raised.value.fix

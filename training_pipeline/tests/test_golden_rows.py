@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from training_pipeline.golden_rows import MOST, choose_golden
+from training_pipeline.golden_row_choice import MOST, choose_golden
 from twinserve.contract import MissingPolicy
 from twinserve.missing import Matrix
 

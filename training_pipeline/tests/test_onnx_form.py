@@ -26,7 +26,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from training_pipeline.estimators import LINEAR, TREES, build_estimator
-from training_pipeline.golden_rows import choose_golden
+from training_pipeline.golden_row_choice import choose_golden
 from training_pipeline.onnx_form.choice import choose_form, judged, refuse_unfaithful
 from training_pipeline.onnx_form.conversion import Converted, convert
 from training_pipeline.onnx_form.faithfulness import compare

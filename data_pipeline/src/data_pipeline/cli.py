@@ -41,7 +41,7 @@ def ingest(
     from data_pipeline.ingest import ingest as run
     from data_pipeline.ingest_result import printed
     from data_pipeline.reading.locate import locate, passed_over
-    from data_pipeline.workplace import Workplace
+    from data_pipeline.step_context import Workplace
 
     interval = Interval.of(since, until)
     if interval and full:
@@ -65,7 +65,7 @@ def ingest(
 def clean(*, run_key: RunKey) -> None:
     """Fix types and time zones, drop exact duplicates."""
     from data_pipeline.clean import clean as run
-    from data_pipeline.workplace import Workplace
+    from data_pipeline.step_context import Workplace
 
     work = Workplace.open(run_key)
     views = work.after("ingest")
@@ -77,8 +77,8 @@ def clean(*, run_key: RunKey) -> None:
 @app.command()
 def explore_and_validate(*, run_key: RunKey) -> None:
     """Check the rows, report on them, and publish the good ones to the offline store."""
+    from data_pipeline.step_context import Workplace
     from data_pipeline.validate import explore_and_validate as run
-    from data_pipeline.workplace import Workplace
 
     work = Workplace.open(run_key)
     views = work.after("clean")

@@ -12,7 +12,7 @@ from twinserve.errors import StepMissing
 from twinserve.features.feast_repo.views import ViewSpec
 from twinserve.files.atomic import write_atomically
 from twinserve.files.locks import alone
-from twinserve.steps.bound import refuse_others
+from twinserve.steps.same_arguments import refuse_others
 
 VIEW = "view"
 STEPS = ("ingest", "clean", "explore-and-validate")

@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 
 from data_pipeline.bad_rows import BadRows
 from data_pipeline.clean import LAST, ROW
+from data_pipeline.publishing.contradictions import settle
 from data_pipeline.publishing.corrections import Correction, CorrectionLog, write_corrections
 from data_pipeline.publishing.offline_files import newest_event, newest_rows, publishing
 from data_pipeline.publishing.publish import Plan, Publisher
 from data_pipeline.publishing.read_times import ReadTimes
-from data_pipeline.publishing.settle import settle
-from data_pipeline.publishing.snapshot import Lacking, WholeRead, drop_undeleted
+from data_pipeline.publishing.source_deletions import Lacking, WholeRead, drop_undeleted
 from data_pipeline.publishing.stored_columns import refuse_lost_columns, renamed
 from data_pipeline.quarantine import Quarantine, SetAside, write_rows
 from data_pipeline.raw_rows import originals, without_order

@@ -17,8 +17,8 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from waiting import until
 
+from model_serving.online.http.connections.connection_limits import Limits, Register
 from model_serving.online.http.connections.protocol import Connection
-from model_serving.online.http.connections.register import Limits, Register
 from model_serving.online.inference.schemas import Answer
 
 

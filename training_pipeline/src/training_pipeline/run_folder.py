@@ -14,7 +14,7 @@ from twinserve.contract import Contract, library_versions
 from twinserve.errors import StepMissing
 from twinserve.files.atomic import write_atomically
 from twinserve.files.locks import alone
-from twinserve.steps.bound import refuse_others
+from twinserve.steps.same_arguments import refuse_others
 
 logger = logging.getLogger(__name__)
 MODEL, DEFINITIONS = "TWINSERVE_MODEL_NAME", "state of the definitions"

@@ -6,8 +6,8 @@ from contextlib import suppress
 
 from twinserve.contract import Contract
 from twinserve.errors import TransientError
+from twinserve.features.feast_repo.online_store_kind import way_to_read
 from twinserve.features.feast_repo.store import store_config
-from twinserve.features.feast_repo.way_to_read import way_to_read
 from twinserve.features.online_store.feature_reader import FeatureReader, OnlineRows
 from twinserve.features.online_store.read_plan import Keys
 from twinserve.features.online_store.redis_cluster import ClusterLink

@@ -130,7 +130,7 @@ class _Task:
 
     def run(self) -> tuple[Counter[str], list[str]]:
         """Rows by place, and what could not be reached; the online store comes last, when nothing can fill it anew."""
-        from twinserve.features.materialization.forgotten_rows import key_aliases
+        from twinserve.features.materialization.forget_online import key_aliases
 
         rows = Counter[str]()
         for view in self.views:
@@ -168,7 +168,7 @@ class _Task:
 
     def _online(self, rows: Counter[str]) -> list[str]:
         from twinserve.embedded.redis import leased_redis
-        from twinserve.features.materialization.forgotten_rows import forget_online
+        from twinserve.features.materialization.forget_online import forget_online
 
         with leased_redis(self.settings) as url:
             online = forget_online(self.settings, url, self.texts, self.view, delete=self.remove)

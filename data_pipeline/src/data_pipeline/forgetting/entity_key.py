@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from twinserve.errors import BadInput
 from twinserve.features.feast_repo.views import ViewSpec
-from twinserve.features.materialization.forgotten_rows import key_value
+from twinserve.features.materialization.forget_online import key_value
 from twinserve.source_values.casting import cast_key
 
 Flags = npt.NDArray[np.bool_]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from data_pipeline.publishing.snapshot import Lacking
+from data_pipeline.publishing.source_deletions import Lacking
 from data_pipeline.sources import Checks, Freshness, Rule
 from twinserve.steps.ledger import Ledger
 

@@ -27,7 +27,7 @@ from twinserve.features.feast_repo.registry_state import joined_definitions
 from twinserve.files.atomic import write_atomically
 from twinserve.files.locks import alone
 from twinserve.settings import Settings, safe_name
-from twinserve.steps.bound import refuse_others
+from twinserve.steps.same_arguments import refuse_others
 
 TIMESTAMP = "event_timestamp"
 

@@ -20,17 +20,17 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from model_serving.online.composition import bundle_loader
-from model_serving.online.http.connections.register import Limits, Register
-from model_serving.online.http.documentation import PAGE, PAGE_HEADERS, SCRIPT, openapi
+from model_serving.online.http.connections.connection_limits import Limits, Register
 from model_serving.online.http.endpoint import InferenceEndpoint
+from model_serving.online.http.openapi import PAGE, PAGE_HEADERS, SCRIPT, openapi
 from model_serving.online.inference.readiness import Readiness
 from model_serving.online.inference.refusals import Refusal
 from model_serving.online.process.garbage import collect_when_idle, no_automatic_collection
-from model_serving.online.process.preparation import read_preparation, service_folder
+from model_serving.online.process.load_state import read_preparation, service_folder
 from model_serving.online.process.stop_signals import DRAIN
 from model_serving.online.telemetry.access_log import AccessLog
 from model_serving.online.telemetry.metrics import InferenceMetrics
-from model_serving.online.telemetry.queued_log import queued_logging
+from model_serving.online.telemetry.queued_logging import queued_logging
 from model_serving.online.telemetry.tracing import Tracer
 from twinserve.command.logs import configure_logging
 from twinserve.model.onnx_scorer import import_runtime

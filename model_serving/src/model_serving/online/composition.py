@@ -10,7 +10,7 @@ from model_serving.online.inference.batcher import Batcher
 from model_serving.online.inference.data_plane import InferencePlane
 from model_serving.online.inference.readiness import Serving
 from model_serving.online.inference.schemas import request_shape
-from model_serving.online.process.preparation import given_redis_url
+from model_serving.online.process.load_state import given_redis_url
 from model_serving.online.telemetry.metrics import InferenceMetrics
 from twinserve.features.online import open_reader
 from twinserve.model.model_bundle import load_prepared
@@ -39,7 +39,7 @@ def bundle_loader(settings: Settings, metrics: InferenceMetrics) -> Callable[[Pa
 
 def serving_builder(settings: Settings, metrics: InferenceMetrics) -> Callable[[], Serving]:
     """A function that does in this process what a supervisor and its worker do in theirs; slow, made for a thread."""
-    from model_serving.online.process.prepare import prepare  # imports what a worker has no use for
+    from model_serving.online.process.load_champion import prepare  # imports what a worker has no use for
 
     load = bundle_loader(settings, metrics)
     return lambda: load(prepare(settings))

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from model_serving.online.process.folder_lock import one_service_in
-from model_serving.online.process.preparation import service_folder
-from model_serving.online.process.preparer import Preparer
+from model_serving.online.process.load_state import service_folder
+from model_serving.online.process.model_loader import Preparer
 from model_serving.online.process.stop_signals import StopSignals
 from model_serving.online.process.stopping import STOP_SECONDS, serve_until_stopped
 from model_serving.online.process.supervisor import running_supervisor

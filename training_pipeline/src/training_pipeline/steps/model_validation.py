@@ -10,7 +10,7 @@ import numpy as np
 
 from training_pipeline.checks import Check, as_dicts, at_least, number, refuse_failed
 from training_pipeline.data_checks import check_classes, check_learned
-from training_pipeline.golden_rows import choose_golden
+from training_pipeline.golden_row_choice import choose_golden
 from training_pipeline.model_checks import Comparison, check_model
 from training_pipeline.onnx_form.choice import choose_form
 from training_pipeline.params import Params

@@ -32,8 +32,8 @@ from twinserve.features.feast_repo.feast_errors import feast_errors
 from twinserve.features.feast_repo.online_definitions import has_versions
 from twinserve.features.feast_repo.online_view import OnlineView, online_view
 from twinserve.features.materialization.day_files import DayFiles, signature
-from twinserve.features.materialization.online_write import Progress, collect, finished, staging_file, write_staged
 from twinserve.features.materialization.staged_rows import StagedRows, staged_rows
+from twinserve.features.materialization.view_write import Progress, collect, finished, staging_file, write_staged
 from twinserve.features.materialization.written_files import WrittenFiles
 from twinserve.features.redis.unknown_fields import UnknownFields
 from twinserve.features.redis.written_fields import WrittenFields, fields_by_view

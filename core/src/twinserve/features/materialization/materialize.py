@@ -33,7 +33,8 @@ from twinserve.features.materialization.batch_engine import is_plain, is_single_
 from twinserve.features.materialization.day_files import DayFiles, is_recent
 from twinserve.features.materialization.lost_rows import delete_lost_rows
 from twinserve.features.materialization.lost_spans import Lost
-from twinserve.features.materialization.online_write import (
+from twinserve.features.materialization.staged_rows import StagedRows, staged_rows
+from twinserve.features.materialization.view_write import (
     Progress,
     Written,
     collect,
@@ -42,7 +43,6 @@ from twinserve.features.materialization.online_write import (
     staging_file,
     write_staged,
 )
-from twinserve.features.materialization.staged_rows import StagedRows, staged_rows
 from twinserve.features.materialization.written_files import WrittenFiles
 from twinserve.features.stored_files.deleted_rows import DELETED
 from twinserve.features.stored_files.file_sizes import deletions_in

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twinserve.errors import PermanentError
-from twinserve.features.online_store.event_ages import all_fresh, event_statuses
 from twinserve.features.online_store.feature_reader import OnlineRows
+from twinserve.features.online_store.freshness import all_fresh, event_statuses
 from twinserve.features.online_store.read_plan import HashPlan
 from twinserve.features.redis.layout import decode_event_time, without_mark
 from twinserve.features.redis.value_decoding import Cell, number, numbers

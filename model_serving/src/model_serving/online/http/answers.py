@@ -1,4 +1,4 @@
-"""The bytes of every answer of `/inference`, as `wire.Answer` describes them."""
+"""The bytes of every answer of `/inference`, as `schemas.Answer` describes them."""
 
 from __future__ import annotations
 

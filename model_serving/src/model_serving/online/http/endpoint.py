@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from starlette.types import Receive, Scope, Send
 
 from model_serving.online.http.answers import choice_body, refusal_body
-from model_serving.online.http.bodies import Bodies, ClientGone
+from model_serving.online.http.body_reader import Bodies, ClientGone
 from model_serving.online.http.parsing import parse_request
 from model_serving.online.inference.readiness import Readiness
 from model_serving.online.inference.refusals import CODES, RETRY_AFTER, Refusal

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from model_serving.online.http.body_limits import refuse_swollen
+from model_serving.online.http.json_size import refuse_swollen
 from model_serving.online.inference.refusals import Refusal
 from model_serving.online.inference.schemas import MAX_REQUEST_ID, InferenceBody, InferenceRequest, RequestShape
 

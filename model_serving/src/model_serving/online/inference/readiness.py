@@ -14,7 +14,7 @@ from pathlib import Path
 from model_serving.online.inference.batcher import Batcher
 from model_serving.online.inference.refusals import Refusal
 from model_serving.online.inference.schemas import Model, RequestShape
-from model_serving.online.process.preparation import Preparation
+from model_serving.online.process.load_state import Preparation
 from twinserve.errors import TwinserveError
 
 logger = logging.getLogger(__name__)

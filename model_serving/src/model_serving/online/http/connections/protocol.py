@@ -25,7 +25,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from model_serving.online.http.answers import refusal_body
-from model_serving.online.http.connections.register import HEALTH, Register
+from model_serving.online.http.connections.connection_limits import HEALTH, Register
 from model_serving.online.inference.refusals import Refusal
 
 STEP = 4096  # bytes that are parsed at a time: the requests among them are taken in together

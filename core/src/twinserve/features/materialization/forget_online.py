@@ -12,9 +12,9 @@ import pyarrow as pa
 from twinserve.errors import BadInput
 from twinserve.features.feast_repo.feast_errors import feast_errors
 from twinserve.features.feast_repo.online_definitions import redis_of, registered_views
+from twinserve.features.feast_repo.online_store_kind import way_to_read
 from twinserve.features.feast_repo.online_view import OnlineView, online_view
 from twinserve.features.feast_repo.store import open_store, store_config
-from twinserve.features.feast_repo.way_to_read import way_to_read
 from twinserve.features.redis.hash_scan import pages_of_hashes
 from twinserve.features.redis.layout import event_time_field, feature_field, key_names, redis_key
 from twinserve.features.redis.written_fields import delete_fields

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Self
 
 from model_serving.online.process.child_process import ChildProcess
-from model_serving.online.process.preparation import Preparation, write_preparation
+from model_serving.online.process.load_state import Preparation, write_preparation
 from twinserve.errors import TwinserveError
 from twinserve.files.private_folder import make_private
 from twinserve.model.model_bundle import in_use
 
 logger = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
-MODULE = "model_serving.online.process.prepare"
+MODULE = "model_serving.online.process.load_champion"
 
 
 class Preparer:

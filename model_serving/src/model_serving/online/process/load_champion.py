@@ -1,7 +1,7 @@
 """Before anything is served: which version is the champion, is it whole, does it fit? The answer is a bundle.
 
-A process of its own, `python -m model_serving.online.process.prepare`, since MLflow and Feast, which it asks, fill some
-hundred megabytes and take seconds to import. The workers load the bundle and need neither.
+A process of its own, `python -m model_serving.online.process.load_champion`, since MLflow and Feast, which it asks,
+fill some hundred megabytes and take seconds to import. The workers load the bundle and need neither.
 """
 
 from __future__ import annotations
