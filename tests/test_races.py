@@ -137,7 +137,8 @@ def test_of_two_of_one_run_key_one_is_at_work(every: Two, step: Step, pytestconf
     home = every.walk.before(step)
     _, acts = home.counted(step)
     right = home.outcome()
-    races = list(every.races(home, step, step.key, acts, pytestconfig.getoption("--kills")))
+    most = max(pytestconfig.getoption("--kills"), 3)  # a single act may lie where nothing is locked yet
+    races = list(every.races(home, step, step.key, acts, most))
     wrong = [f"{race.act}: {line}" for race in races for line in wrong_beside_itself(race, right)]
     assert not wrong, "\n".join(wrong)
     assert races
