@@ -31,6 +31,10 @@ def check(_workspace: Workspace, job: Job, facts: Facts) -> Answer:
 
 def steps(older: Path | None) -> Case:
     """The case, by this build and by that in another checked out tree."""
+    import yaml
+
+    plan = yaml.safe_load((CHECKOUT / "benchmarks" / "world.yaml").read_text(encoding="utf-8"))["steps"]
+    world = " ".join(f"--{name}={value}" for name, value in plan.items())
     trees = {"Twinserve": CHECKOUT, **({"an older build": older} if older else {})}
     return Case(
         name="steps",
@@ -39,7 +43,7 @@ def steps(older: Path | None) -> Case:
         measured="whole processes from start to end, one after the other",
         sizes=Sizes(quick=(2,), usual=(len(STEPS),)),
         contestants=tuple(
-            Contestant(name, "steps.walk", ours=tree == CHECKOUT, options={"tree": str(tree)})
+            Contestant(name, "steps.walk", ours=tree == CHECKOUT, options={"tree": str(tree), "world": world})
             for name, tree in trees.items()
         ),
         inputs=inputs,

@@ -31,7 +31,15 @@ def slow():
     try:
         print("ready", flush=True); time.sleep(60)
     finally:
-        print("cleaned up", flush=True)
+        time.sleep(0.5); print("cleaned up", flush=True)
+@app.command()
+def deaf(seconds: float):
+    try:
+        print("ready", flush=True); time.sleep(60)
+    except BaseException:
+        pass
+    time.sleep(seconds)
+    report({"rows": 1})
 run_app(app)
 """
 
@@ -99,6 +107,20 @@ def test_signals_unwind(number: signal.Signals, code: int) -> None:
     rest, _ = process.communicate()
     assert rest == "cleaned up\n"
     assert process.returncode == code
+
+
+@pytest.mark.parametrize("seconds", [60, 0])
+def test_a_signal_that_somebody_swallows_ends_the_command_all_the_same(seconds: int) -> None:
+    """At once, or, where the command ends before that, with the exit code that says so."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "deaf", str(seconds)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    rest, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (ExitCode.INTERRUPTED, "stopped by SIGINT\n")
+    assert bool(rest) is not bool(seconds)
 
 
 def test_errors_are_bounded_and_one_line() -> None:

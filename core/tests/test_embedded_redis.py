@@ -125,7 +125,7 @@ def test_a_stop_while_it_starts_waits_for_the_start(tmp_path: Path) -> None:
         [
             sys.executable,
             "-c",
-            "from twinserve.command.console import _stop; import signal\nsignal.signal(15, _stop)\n" + HOLDER,
+            "from twinserve.command.stop import Stopping; import signal\nsignal.signal(15, Stopping())\n" + HOLDER,
             str(tmp_path),
         ],
         stdin=subprocess.PIPE,

@@ -211,6 +211,24 @@ def test_a_view_that_cannot_be_written_keeps_no_other_from_it(
     assert "the other feature views are up to date: sales" in told
 
 
+def test_nor_does_one_that_feasts_own_engine_cannot_write(
+    settings: Settings, feature_repo: Repo, write_sales: Write, redis_url: str
+) -> None:
+    early = (
+        'early = FeatureView(name="early", entities=[store], source=offline_source("early"), offline=True, '
+        'schema=[Field(name="n", dtype=Int64)])\n'
+    )
+    feature_repo(definitions=DEFINITIONS + early)
+    apply_definitions(settings, redis_url)
+    write_sales(sales([(1, 1, 1.5, 10)]))
+    file = settings.offline_store / "early" / "part-0.parquet"
+    file.parent.mkdir()
+    file.write_bytes(b"no Parquet at all")
+    with pytest.raises(BadInput, match="feature view early can't be written by Feast's own engine"):
+        materialize(settings, redis_url)
+    assert read_with_feast(settings, redis_url, [1]) == [10]
+
+
 def contents(url: str) -> dict[bytes, dict[bytes, bytes]]:
     """Every feature hash in Redis; what we remember of day files is not one."""
     with redis.Redis.from_url(url) as client:

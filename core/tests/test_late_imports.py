@@ -50,6 +50,20 @@ label_ranking_loss([[1, 0, 0]], [[0.75, 0.5, 1]])
 )
 
 
+BELOW = (
+    BEGIN
+    + """
+import mlflow.store.tracking.sqlalchemy_store
+assert "mlflow.genai.scorers" not in sys.modules
+below = [name for name in sys.modules if name.startswith("mlflow.genai.scorers.") and name.count(".") == 3]
+assert below, "no module below a stand-in was imported"
+import mlflow.genai.scorers
+for name in below:
+    assert getattr(mlflow.genai.scorers, name.rpartition(".")[2]) is sys.modules[name], name
+"""
+)
+
+
 def passes(code: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -73,3 +87,7 @@ def test_what_was_put_off_is_the_real_one() -> None:
 
 def test_objects_taken_by_name_do_their_work() -> None:
     passes(OBJECTS)
+
+
+def test_what_was_imported_below_a_stand_in_belongs_to_the_real_package() -> None:
+    passes(BELOW)

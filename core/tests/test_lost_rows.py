@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -409,6 +410,18 @@ def test_a_changed_file_from_before_a_feature_was_added_has_nulls(twins: Twins) 
     pd.read_parquet(twins.file(9)).drop(columns="revenue").to_parquet(twins.file(9), index=False)
     assert twins.materialize().files_read == 1
     twins.agree(100, 20, None, None)
+
+
+def test_a_file_that_is_read_for_its_column_is_read_with_the_one_beside_it(twins: Twins) -> None:
+    for days in (9, 6, 3):
+        pd.read_parquet(twins.file(days)).drop(columns="revenue").to_parquet(twins.file(days), index=False)
+    twins.store(1, {1: 99.0})
+    twins.file(1).rename(twins.file(1).with_name("pushed-0.parquet"))
+    twins.rows(1, {1: 111.0}).assign(created=NOW).to_parquet(twins.file(1), index=False)
+    for _ in range(2):
+        twins.materialize()
+        assert twins.online(1) == twins.batch(1) == [111], "of one event time, created later"
+        os.utime(twins.file(9))
 
 
 def test_a_feature_that_no_file_has_is_named(twins: Twins) -> None:

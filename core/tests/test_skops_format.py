@@ -56,3 +56,13 @@ def test_the_same_types_are_trusted() -> None:
 
 def test_a_type_of_nobodys_is_refused() -> None:
     subprocess.run([sys.executable, "-c", REFUSED], check=True)
+
+
+def test_what_is_experimental_is_trusted_nowhere() -> None:
+    """Whether or not somebody has asked for it: what one process notes of a model holds for the others."""
+    from sklearn.experimental import enable_iterative_imputer  # noqa: F401
+    from sklearn.impute import IterativeImputer
+
+    from twinserve.model.skops_format import is_estimator
+
+    assert not is_estimator(IterativeImputer.__module__, IterativeImputer.__name__)

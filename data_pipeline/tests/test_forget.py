@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -162,6 +163,21 @@ def test_a_dry_run_changes_nothing_and_counts_the_same(command: Callable[..., Re
 
 
 @pytest.mark.integration
+def test_a_source_that_fits_no_definition_keeps_no_key(
+    command: Callable[..., Result], world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo = tmp_path / "repo"
+    shutil.copytree(load_settings().feature_repo, repo)
+    with (repo / "sources.yaml").open("a") as file:
+        file.write("  of_another_repo:\n    table: other\n")
+    monkeypatch.setenv("TWINSERVE_FEATURE_REPO", str(repo))
+    assert "no definition has a feature view of that name" in command("ingest", "--run-key", "r2").err
+    assert command("forget", f"driver_id={GONE}", "--yes").code == 0
+    (repo / "sources.yaml").unlink()
+    assert command("forget", f"driver_id={OTHER}", "--yes").code == 0
+    assert not {GONE, OTHER} & set(stored(world)["driver_id"])
+
+
 def test_the_runs_that_lose_rows_are_named_with_what_begins_them_anew(
     command: Callable[..., Result], world: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -173,6 +173,13 @@ def test_a_feature_that_was_added_and_is_null_at_the_source_gets_its_column(view
     assert asked.publish(read, []).days_unchanged == 3
 
 
+def test_a_null_of_an_added_feature_is_not_written_for_rows_that_were_not_read(view: ViewSpec) -> None:
+    store(view, HELD, without=["count"])
+    part = table(view, {(1, 0): 0.1}, None)
+    assert publisher(view, "keep_first").publish(part, []).days_unchanged == 1
+    assert went(publisher(view, "keep_first", name="r2").plan(table(view, HELD)))[2] == 5, "all are still to be filled"
+
+
 def test_the_corrections_of_all_tries_are_listed_in_order(view: ViewSpec) -> None:
     asked = publisher(view)
     first, second, third = (Correction(f"row {n}", "a", "b", "replaced") for n in range(3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -102,6 +103,30 @@ def test_what_a_refused_snapshot_would_have_deleted_is_listed(
     outcome = pipeline.through(source_file(rows.head(7)), "r2")
     page = Path(outcome["report"]).read_text()
     assert f"were deleted, as the source no longer has them, are in {outcome['deleted_listed']}" in page
+
+
+def test_once_the_run_has_passed_nothing_says_that_it_was_refused(
+    pipeline: Any, visits: Frames, source_file: Files, rules: Any
+) -> None:
+    pipeline.rules, rows = rules(snapshot="rows"), visits(8)
+    pipeline.through(source_file(rows))
+    for left in (rows.head(2), rows):
+        pipeline.now += timedelta(minutes=1)
+        with contextlib.suppress(PermanentError):
+            pipeline.through(source_file(left), "r2")
+        run = pipeline.run("r2")
+        refused = [file.exists() for file in (run.refused, run.refused_corrections, run.refused_deletions)]
+        assert refused == [len(left) == 2] * 3
+
+
+def test_a_list_of_no_deletion_is_not_made(pipeline: Any, visits: Frames, source_file: Files, rules: Any) -> None:
+    pipeline.rules, rows = rules(snapshot="rows"), visits(8)
+    pipeline.through(source_file(rows))
+    pipeline.rules = rules(snapshot="rows", checks={"min_rows": 20})
+    pipeline.now += timedelta(minutes=1)
+    with pytest.raises(PermanentError) as refused:
+        pipeline.through(source_file(rows.assign(created=rows["created"] + timedelta(minutes=1))), "r2")
+    assert "would be deleted" not in str(refused.value), "all of them were written anew"
 
 
 def test_a_snapshot_that_is_refused_for_another_reason_lists_no_deletion_of_an_earlier_try(

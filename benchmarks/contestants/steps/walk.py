@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.job import Facts, Job, Measured
 
-WORLD = ("--drivers", "200", "--days", "30", "--orders", "5000", "--seed", "7")
 KEY = ("--run-key", "bench")
 STEPS = (
-    ("data-pipeline", "generate", *WORLD),
+    ("data-pipeline", "generate"),
     *(("data-pipeline", step, *KEY) for step in ("ingest", "clean", "explore-and-validate")),
     ("data-pipeline", "apply"),
     ("data-pipeline", "materialize"),
@@ -34,9 +34,12 @@ STEPS = (
 def ready(job: Job) -> Measured:
     """As many of the steps as the size says, in the folder `tree` of the options and with its environment `.venv`.
 
+    `generate` is given the words of the option `world`.
+
     A first walk, which is not measured, leaves the byte code that an installed program has.
     """
-    tree, steps = Path(job.options["tree"]), STEPS[: job.size]
+    tree, world = Path(job.options["tree"]), job.options["world"].split()
+    steps = [(*words, *world) if words[-1] == "generate" else words for words in STEPS[: job.size]]
     mark = job.path("bytecode") / f"walked-{job.size}" / tree.relative_to("/")
     if not mark.exists():
         for words in steps:
@@ -49,7 +52,7 @@ def ready(job: Job) -> Measured:
     return measured
 
 
-def _took(tree: Path, words: tuple[str, ...], home: Path) -> float:
+def _took(tree: Path, words: Sequence[str], home: Path) -> float:
     began = time.perf_counter()
     command = ["env", f"TWINSERVE_HOME={home}", str(tree / ".venv" / "bin" / words[0]), *words[1:]]
     subprocess.run(command, cwd=tree, stdin=subprocess.DEVNULL, capture_output=True, check=True)

@@ -131,12 +131,21 @@ def load_sources(feature_repo: Path, views: Iterable[ViewSpec]) -> dict[str, Sou
     file = feature_repo / FILE_NAME
     if not file.is_file():
         raise StepMissing(f"no {file}", fix="Write one: it names the source of each feature view")
-    document = read_model(file, _Document)
-    views = list(views)
-    _refuse_unknown(file, document.views, [view.name for view in views])
+    written, views = written_sources(feature_repo), list(views)
+    _refuse_unknown(file, written, [view.name for view in views])
     for view in views:
-        _refuse_misfit(file, view, document.views.get(view.name))
-    return document.views
+        _refuse_misfit(file, view, written.get(view.name))
+    return written
+
+
+def written_sources(feature_repo: Path) -> dict[str, SourceRules]:
+    """What is written, whether or not it fits the definitions; nothing where there is no `sources.yaml`.
+
+    Raises:
+        BadInput: it is no valid YAML, or has unknown or wrong entries.
+    """
+    file = feature_repo / FILE_NAME
+    return read_model(file, _Document).views if file.is_file() else {}
 
 
 def _refuse_unknown(file: Path, written: Iterable[str], defined: list[str]) -> None:

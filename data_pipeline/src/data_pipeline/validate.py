@@ -137,6 +137,8 @@ def explore_and_validate(
         if not findings.passed:
             _list_refused_deletions(run, snapshot, lacking)
             raise _refusal(run, view, findings, rows.aside, places.report)
+        for refused in (run.refused, run.refused_corrections, run.refused_deletions):  # by an earlier try
+            refused.unlink(missing_ok=True)
         quarantined = places.quarantine.record(rows.fresh, places.report.stem)
         published = publisher.publish(rows.good, findings.corrections)
         if snapshot and lacking:
@@ -283,7 +285,7 @@ def _examples(aside: list[SetAside]) -> list[tuple[str, str]]:
 
 
 def _list_refused_deletions(run: ViewRun, snapshot: WholeRead | None, lacking: Lacking | None) -> None:
-    if snapshot and lacking and lacking.rows:
+    if snapshot and lacking and lacking.rows > lacking.rewritten:
         snapshot.list_lacking(run.refused_deletions)
     else:
         run.refused_deletions.unlink(missing_ok=True)

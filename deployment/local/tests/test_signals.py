@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from twinserve.command.console import Stopped
 from twinserve.command.signals import undisturbed
+from twinserve.command.stop import Stopped
 from twinserve_local.signals import leave_on_hangup
 
 

@@ -8,23 +8,15 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from functools import wraps
-from types import FrameType
 from typing import Any, NoReturn
 
 import typer
 from typer.main import get_command
 
+from twinserve.command.stop import Stopped, Stopping
 from twinserve.errors import ExitCode, TwinserveError
 
 logger = logging.getLogger(__name__)
-
-
-class Stopped(BaseException):
-    """Ctrl-C or SIGTERM: unwinds the stack, so that `finally` blocks run and drafts are removed."""
-
-    def __init__(self, number: int) -> None:
-        self.exit_code = 128 + number  # as a shell would report it
-        super().__init__(signal.Signals(number).name)
 
 
 def run_app(app: Callable[[], Any]) -> NoReturn:
@@ -32,12 +24,25 @@ def run_app(app: Callable[[], Any]) -> NoReturn:
 
     Only an unexpected exception (a bug of ours) prints a stack trace.
     """
-    signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGINT, _stop)
-    sys.exit(_exit_code(app))
+    stopping = Stopping()
+    signal.signal(signal.SIGTERM, stopping)
+    signal.signal(signal.SIGINT, stopping)
+    sys.exit(_exit_code(app, stopping))
 
 
-def _exit_code(run: Callable[[], Any]) -> int:
+def _exit_code(run: Callable[[], Any], stopping: Stopping) -> int:
+    try:
+        code = _ended(run)
+    except Stopped as stopped:
+        return _fail(f"stopped by {stopped}", stopped.exit_code)
+    finally:
+        stopping.end()
+    if stopping.stopped:  # and somebody has swallowed it, just before the end
+        return _fail(f"stopped by {stopping.stopped}", stopping.stopped.exit_code)
+    return code
+
+
+def _ended(run: Callable[[], Any]) -> int:
     try:
         _prepared(run)()
     except TwinserveError as error:
@@ -45,8 +50,6 @@ def _exit_code(run: Callable[[], Any]) -> int:
         return _fail(f"{type(error).__name__}: {error}", error.exit_code)
     except SystemExit as leaving:  # click's own: 0, or 2 with a usage message
         return int(leaving.code or 0)
-    except Stopped as stopped:
-        return _fail(f"stopped by {stopped}", stopped.exit_code)
     except Exception:
         logger.exception("unexpected error: please report it with the lines below")
         return ExitCode.BUG
@@ -100,10 +103,6 @@ def report(result: Mapping[str, Any]) -> None:
     sys.stdout.flush()
     sys.stdout.write(json.dumps(result, default=str, allow_nan=False, separators=(",", ":")) + "\n")
     sys.stdout.flush()
-
-
-def _stop(number: int, _frame: FrameType | None) -> NoReturn:
-    raise Stopped(number)
 
 
 def _fail(message: str, code: int) -> int:

@@ -60,11 +60,11 @@ def put_off_imports() -> None:
 
 class _Finder(MetaPathFinder):
     def find_spec(self, name: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name not in PUT_OFF:
+        if name not in PUT_OFF and not any(name in later for later in PUT_OFF.values()):
             return None
         spec = PathFinder.find_spec(name, path, target)
         if spec and spec.loader:
-            spec.loader = _Loader(spec.loader, PUT_OFF[name])
+            spec.loader = _Loader(spec.loader, PUT_OFF.get(name, {}))
         return spec
 
 
@@ -81,6 +81,7 @@ class _Loader(Loader):
         module.__loader__ = self._real
         with _standing_in(self._later):
             self._real.exec_module(module)
+        _adopt(module)
 
 
 @contextmanager
@@ -100,6 +101,14 @@ def _standing_in(later: Mapping[str, Objects]) -> Iterator[None]:
                 sys.modules.update({each.__name__: before} if before else {})
 
 
+def _adopt(package: ModuleType) -> None:
+    """The modules below it that were imported while a stand-in was in its place: Python gave them to that one."""
+    for name, module in list(sys.modules.items()):
+        parent, _, own = name.rpartition(".")
+        if parent == package.__name__ and own not in vars(package):
+            setattr(package, own, module)
+
+
 def _found(name: str) -> ModuleSpec | None:
     parent = name.rpartition(".")[0]
     return PathFinder.find_spec(name, importlib.import_module(parent).__path__ if parent else None)
@@ -115,7 +124,7 @@ class _StandIn(ModuleType):
         self.__dict__.update({taken: _Later(name, taken) for taken in objects})
 
     def __getattr__(self, attribute: str) -> Any:
-        if attribute.startswith("__"):  # which the import system asks for
+        if attribute.startswith("__") and attribute != "__version__":  # which the import system asks for
             raise AttributeError(attribute)
         if isinstance(sys.modules.get(self.__name__), _StandIn):
             del sys.modules[self.__name__]
@@ -136,4 +145,6 @@ class _Later:
         return self._real()(*arguments, **named)
 
     def __getattr__(self, attribute: str) -> Any:
+        if attribute == "_place":  # of a copy that is being made
+            raise AttributeError(attribute)
         return getattr(self._real(), attribute)

@@ -37,7 +37,9 @@ def undisturbed() -> Iterator[None]:
         yield
         return
     kept: list[int] = []
-    before = {number: signal.signal(number, lambda got, _frame: kept.append(got)) for number in ENDING}
+    # SIGALRM: see `Stopping`
+    held = (*ENDING, signal.SIGALRM)
+    before = {number: signal.signal(number, lambda got, _frame: kept.append(got)) for number in held}
     try:
         yield
     finally:

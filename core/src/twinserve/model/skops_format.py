@@ -16,6 +16,10 @@ from typing import Any
 # as in sklearn.utils.discovery, which leaves out what these hold
 _NOT_PUBLIC = {"tests", "externals", "setup", "conftest", "experimental", "estimator_checks"}
 
+# which scikit-learn shows only where `sklearn.experimental` was asked for, before skops or after it: never trusted, so
+# that what one process notes of a model holds for the others
+_EXPERIMENTAL = {"IterativeImputer", "HalvingGridSearchCV", "HalvingRandomSearchCV"}
+
 
 def import_skops() -> Any:
     """`skops.io`. Where it was imported before by somebody else, it is as it comes."""
@@ -42,7 +46,7 @@ def _ask_for_each(node: Any) -> None:
 @cache
 def is_estimator(module: str, name: str) -> bool:
     """Whether skops would have this class in its list of scikit-learn's estimators."""
-    if not module.startswith("sklearn."):
+    if not module.startswith("sklearn.") or name in _EXPERIMENTAL:
         return False
     if _shown(module, name):
         return True

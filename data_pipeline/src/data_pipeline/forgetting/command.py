@@ -29,7 +29,7 @@ from data_pipeline.forgetting.held_runs import OWN, HeldRuns
 from data_pipeline.forgetting.offline_rows import forget_read_times, forget_staged, forget_stored
 from data_pipeline.publishing.offline_files import publishing
 from data_pipeline.publishing.read_times import ReadTimes
-from data_pipeline.sources import SourceRules, load_sources
+from data_pipeline.sources import SourceRules, written_sources
 from twinserve.errors import BadInput
 from twinserve.features.feast_repo.views import ViewSpec
 from twinserve.files.locks import alone, one_at_a_time
@@ -75,7 +75,8 @@ def forget(
         note = "`data-pipeline ingest --full` reads its rows again; else only those that come from now on"
         on_list = {"was_on_the_list": was, "on_the_list": False}
         return {"join_keys": sorted(texts), "view": view, **on_list, "note": note if was else ""}
-    rules = load_sources(settings.feature_repo, views)
+    # a view that sources.yaml lacks, or has too much, is no reason to keep a key
+    rules = written_sources(settings.feature_repo)
     runs = HeldRuns.among(run for each in views for run in own_runs(settings.home, each.name))
     task = _Task(settings, texts, concerned, rules, view, yes, runs)
     if yes:
@@ -153,7 +154,7 @@ class _Task:
     def _of_view(self, view: ViewSpec, rows: Counter[str]) -> None:
         home, remove = self.settings.home, self.remove
         stored = stored_columns(self.texts, view)
-        source = source_columns(self.texts, view, self.rules[view.name].rename)
+        source = source_columns(self.texts, view, self.rules[view.name].rename if view.name in self.rules else {})
         times = ReadTimes(home / "read_times" / view.name)
         rows["times of reading"] += forget_read_times(view, times, stored, remove=remove)
         rows["offline store"] += forget_stored(view, stored, remove=remove)

@@ -59,11 +59,13 @@ def merge_day(day: date, stored: StoredDay, read: pa.Table, view: ViewSpec, rule
     counts.update({name: int(flags.sum()) for name, flags in decided.items() if flags.any()})
     found = [c for name, flags in decided.items() for c in _listed(ranked, flags, view, name)]
     lost = np.append(taken[1:], [False]) | (~starts & ~taken)
+    # null for null is no change, but the file gets its column: else no stored file might have the feature. Not where a
+    # stored row was not read: its null would be taken for the source's
+    completed = bool(stored.absent) and int((~starts & is_read).sum()) == stored.rows.num_rows
     return DayMerge(
         day,
         _with_undeclared(ranked, taken, view).filter(pa.array(~lost)).combine_chunks(),
-        # null for null is no change, but the file gets its column: else no stored file might have the feature
-        bool(counts["new"] or taken.any() or stored.retyped or stored.absent),
+        bool(counts["new"] or taken.any() or stored.retyped or completed),
         counts,
         found,
     )

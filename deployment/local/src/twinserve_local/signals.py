@@ -6,7 +6,7 @@ import signal
 from types import FrameType
 from typing import NoReturn
 
-from twinserve.command.console import Stopped
+from twinserve.command.stop import Stopped
 
 
 def leave_on_hangup() -> None:

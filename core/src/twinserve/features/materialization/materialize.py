@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 import redis
 
-from twinserve.errors import BadInput, PermanentError, StepMissing
+from twinserve.errors import BadInput, PermanentError, StepMissing, TransientError
 from twinserve.features.feast_repo.declared import declared_view
 from twinserve.features.feast_repo.definition_rules import collisions
 from twinserve.features.feast_repo.feast_errors import feast_errors
@@ -141,13 +141,20 @@ def _each(views: list[FeatureView], written: Callable[[FeatureView], ViewResult]
             results.append(written(view))
         except PermanentError as error:
             refused.append(error)
-    for other in refused[1:]:
-        logger.error("%s", other)
+        except TransientError:  # which is all that is raised: nothing more can be written now
+            _log(refused)
+            raise
+    _log(refused[1:])
     if refused and results:
         logger.warning("the other feature views are up to date: %s", ", ".join(result.view for result in results))
     if refused:
         raise refused[0]
     return results
+
+
+def _log(errors: list[PermanentError]) -> None:
+    for error in errors:
+        logger.error("%s", error)
 
 
 def _is_ours(store: FeatureStore, view: FeatureView) -> bool:
@@ -166,9 +173,15 @@ def _by_feast(store: FeatureStore, view: FeatureView, now: datetime) -> ViewResu
     import contextlib
     import io
 
-    _heed_deletions(store, view)
-    with contextlib.redirect_stdout(io.StringIO()):  # Feast prints; our standard output ends in JSON
-        store.materialize(_start(view, now), now, [view.name])
+    try:
+        _heed_deletions(store, view)
+        with contextlib.redirect_stdout(io.StringIO()):  # Feast prints; our standard output ends in JSON
+            store.materialize(_start(view, now), now, [view.name])
+    except ValueError as error:  # Arrow's errors are such
+        raise BadInput(
+            f"feature view {view.name} can't be written by Feast's own engine: {error}",
+            fix="Correct its data, or the view",
+        ) from error
     return ViewResult(view.name, 0, 0, 0, 0, ledger=None)
 
 
@@ -238,7 +251,7 @@ class _OneView:
         self._memory.forget(known.keys() - files.keys())
         removed = 0
         if due:
-            staged = self._collect(due)
+            staged = self._collect(due, files)
             removed = self._remove(staged, lost) if lost else 0
             total += self._finish(staged)
             self._memory.note_lost(Lost())
@@ -268,7 +281,7 @@ class _OneView:
         start = _start(self._feast_view, self._now)
         self._store.registry.apply_materialization(self._feast_view, self._store.project, start, self._now)
 
-    def _collect(self, due: dict[str, str]) -> StagedRows:
+    def _collect(self, due: dict[str, str], every: Iterable[str]) -> StagedRows:
         paths = [self._stored.folder / name for name in due]
         until_now = f"CAST({quoted(self._view.timestamp)} AS TIMESTAMPTZ) <= '{self._now.isoformat()}'"
         return collect(
@@ -279,7 +292,7 @@ class _OneView:
             until_now,
             files=due,
             otherwise="ahead",
-            stored=lambda: [self._stored.folder / name for name in self._stored.states()],
+            stored=lambda: [self._stored.folder / name for name in every],
         )
 
     def _finish(self, staged: StagedRows) -> Written:

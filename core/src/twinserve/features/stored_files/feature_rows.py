@@ -23,8 +23,9 @@ class FeatureFiles:
     Args:
         required: columns that every file must have: keys, event time, created.
         features: other columns → the type to bring them to; None becomes the type of the first file that has it.
-        stored: gives all files of the view, sorted, `files` among them. Of these the newest that has a feature that no
-            other has is read too: rows from before the feature was added have nulls, whichever files are needed.
+        stored: gives all files of the view, sorted as `files` are. Of these the newest that has a feature that no
+            other has is read too, and those of its folder: rows from before the feature was added have nulls, whichever
+            files are needed.
 
     Attributes:
         files: those that are read, sorted as they were given.
@@ -87,10 +88,12 @@ class FeatureFiles:
                 fix="If the feature is new, read it from the source with `data-pipeline ingest --full` and the two "
                 "steps after it; otherwise compare the view with its data",
             )
-        self._note(having)
-        self.has_deleted |= DELETED in self._names[having]
-        chosen = {*self.files, having}
-        self.files = [file for file in stored if file in chosen]
+        # with the files beside it: rows of one folder may tie
+        beside = [file for file in stored if file.parent == having.parent and file not in self._names]
+        for file in beside:
+            self._note(file)
+        self.has_deleted |= any(DELETED in self._names[file] for file in beside)
+        self.files = sorted([*self.files, *beside])
         return having
 
     def _settle_types(self) -> None:
