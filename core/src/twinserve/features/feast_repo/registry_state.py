@@ -13,6 +13,7 @@ from typing import Any
 
 from twinserve.contract import Contract
 from twinserve.features.feast_repo.store import store_config
+from twinserve.features.redis.layout import varint
 from twinserve.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -140,27 +141,16 @@ def _fields(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
     position = 0
     while position < len(message):
         begin = position
-        tag, position = _varint(message, position)
+        tag, position = varint(message, position)
         kind, size = tag & 7, _WIDTH.get(tag & 7, 0)
         if kind in (_VARINT, _LENGTH):
-            number, position = _varint(message, position)
+            number, position = varint(message, position)
             size = number if kind == _LENGTH else 0
         elif not size:
             raise ValueError(f"a protobuf field of kind {kind}")
         content = message[position : position + size]
         position += size
         yield tag >> 3, message[begin:position], content
-
-
-def _varint(message: bytes, position: int) -> tuple[int, int]:
-    number = shift = 0
-    while True:
-        byte = message[position]
-        position += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:  # noqa: PLR2004 - no further byte follows
-            return number, position
-        shift += 7
 
 
 def _text(value: Any) -> bytes:

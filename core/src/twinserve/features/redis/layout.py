@@ -114,7 +114,7 @@ def decode_event_time(content: bytes) -> int:
     try:
         while position < len(content):
             tag, start = content[position], position + 1
-            number, position = _varint(content, start)
+            number, position = varint(content, start)
             if tag not in (_SECONDS, _NANOS) or tag <= last or number >> 64:
                 raise ValueError("other bytes than protobuf's Timestamp has")
             parts[tag == _NANOS], last = _signed(number), tag
@@ -138,18 +138,18 @@ def decode_value(content: bytes) -> Scalar:
     """
     if not content:
         return None
-    tag, start = _varint(content, 0)
+    tag, start = varint(content, 0)
     field, wire = tag >> 3, tag & 7
     if field == _NULL:
         return None
     if wire == VARINT:
-        return _integer(field, _varint(content, start)[0])
+        return _integer(field, varint(content, start)[0])
     if wire == FIXED32 and field == _FLOAT:
         return float(struct.unpack_from("<f", content, start)[0])
     if wire == FIXED64 and field == _DOUBLE:
         return float(struct.unpack_from("<d", content, start)[0])
     if wire == LENGTH and field in (_BYTES, _TEXT):
-        size, start = _varint(content, start)
+        size, start = varint(content, start)
         raw = content[start : start + size]
         return raw if field == _BYTES else raw.decode()
     raise ValueError(f"a feature value of protobuf field {field} is no scalar")
@@ -164,7 +164,7 @@ def _integer(field: int, number: int) -> Scalar:
     raise ValueError(f"a feature value of protobuf field {field} is no scalar")
 
 
-def _varint(content: bytes, position: int) -> tuple[int, int]:
+def varint(content: bytes, position: int) -> tuple[int, int]:
     """A base-128 number at `position`, and the position behind it."""
     number = shift = 0
     while True:
